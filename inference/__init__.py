@@ -1,0 +1,29 @@
+"""The core: tokens in, tokens out. Knows nothing of chats, people or platforms.
+
+    async with inference.open_engine("embedded") as engine:
+        async for output in engine.generate(Request(messages=[ChatMessage("user", "Hello!")])):
+            ...
+"""
+
+from inference.engine import Engine
+from inference.errors import ContextTooLong, EngineUnavailable, InferenceError, ModelNotFound, Overloaded
+from inference.registry import EMBEDDED, open_engine
+from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, SamplingParams, Usage
+
+__all__ = [
+    "EMBEDDED",
+    "ChatMessage",
+    "ContextTooLong",
+    "Delta",
+    "Engine",
+    "EngineUnavailable",
+    "FinishReason",
+    "Finished",
+    "InferenceError",
+    "ModelNotFound",
+    "Overloaded",
+    "Request",
+    "SamplingParams",
+    "Usage",
+    "open_engine",
+]

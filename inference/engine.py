@@ -1,0 +1,46 @@
+"""The protocol that every engine follows, local or remote."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from inference.types import ChatMessage, Delta, Finished, Request
+
+
+class Engine(Protocol):
+    """Answers requests, many at once. Used from one event loop; open it with `async with`."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, for people."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and answer together may have."""
+        ...
+
+    def generate(self, request: Request) -> AsyncIterator[Delta | Finished]:
+        """Stream an answer: deltas, then one Finished.
+
+        Closing the iterator cancels the request and frees what it holds before the next step. Raises
+        ContextTooLong and Overloaded before the first delta, EngineUnavailable at any time.
+        """
+        ...
+
+    def cancel(self, request_id: str) -> bool:
+        """End a running request: its stream gives what is decoded, then Finished(CANCELLED). False if no such
+        request runs."""
+        ...
+
+    async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens of the prompt that `messages` make, the template's own included."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
