@@ -1,8 +1,8 @@
 """The core: tokens in, tokens out. Knows nothing of chats, people or platforms.
 
-    async with inference.open_engine("embedded") as engine:
-        async for output in engine.generate(Request(messages=[ChatMessage("user", "Hello!")])):
-            ...
+async with inference.open_engine("embedded") as engine:
+    async for output in engine.generate(Request(messages=[ChatMessage("user", "Hello!")])):
+        ...
 """
 
 from inference.engine import Engine

@@ -1,10 +1,10 @@
 """What an engine refuses, and what to do then.
 
-    InferenceError
-    ├── ContextTooLong     the prompt leaves no room for an answer: shorten it
-    ├── Overloaded         too much is waiting: again after `retry_after` seconds
-    ├── EngineUnavailable  the engine failed or is closed: again later, or with another
-    └── ModelNotFound      no such model, or one that can't be served: choose another
+InferenceError
+├── ContextTooLong     the prompt leaves no room for an answer: shorten it
+├── Overloaded         too much is waiting: again after `retry_after` seconds
+├── EngineUnavailable  the engine failed or is closed: again later, or with another
+└── ModelNotFound      no such model, or one that can't be served: choose another
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ class SamplingParams:
     """How the next token is chosen. None means: as the model's own generation config says.
 
     `temperature` 0 is greedy. `top_k` 0 and `top_p` 1 are off. `repetition_penalty` divides the positive and
-    multiplies the negative logits of tokens seen in prompt and output (Keskar et al. 2019); 1 is off. The same
-    `seed` gives the same answer; None draws a fresh one. `stop` ends the answer before any of these strings.
-    `ignore_eos` goes on after the end-of-sequence token, up to `max_tokens` (None: as far as the context goes).
+    multiplies the negative logits of tokens seen in prompt and output (Keskar et al. 2019); 1 is off. The
+    same `seed` gives the same answer; None draws a fresh one. `stop` ends the answer before any of these
+    strings. `ignore_eos` goes on after the end-of-sequence token, up to `max_tokens` (None: as far as the
+    context goes).
     Raises ValueError for values that mean nothing.
     """
 

@@ -1,0 +1,249 @@
+"""The command line. Imports nothing heavy before a command needs it, so that --help is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from adapters.base import Adapter
+    from adapters.console import ConsoleAdapter
+    from bot.config import Settings
+
+log = logging.getLogger(__name__)
+
+cli = typer.Typer(
+    name="chorus",
+    help="A chat bot for Discord and Telegram that runs its own language model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+database_cli = typer.Typer(help="The database in which Chorus remembers.", no_args_is_help=True)
+cli.add_typer(database_cli, name="db")
+
+USAGE_ERROR = 2
+FAILURE = 1
+
+NO_PLATFORM = """\
+No platform is set up yet, so let's talk here. To bring me to others, set one or both and run me again:
+  Discord   CHORUS_DISCORD__TOKEN    from https://discord.com/developers/applications
+  Telegram  CHORUS_TELEGRAM__TOKEN   from @BotFather
+The README tells each step. /help lists what I can do; end of input (Ctrl-D) ends.
+"""
+
+
+def main() -> None:
+    """The entry point of the `chorus` command."""
+    cli()
+
+
+@cli.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options that stand before any command."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"chorus {installed('chorus')}")
+        raise typer.Exit
+
+
+@cli.command()
+def run() -> None:
+    """Serve every platform that is set up; with none, open a conversation here."""
+    settings = _settings({})
+    adapters = _platforms(settings)
+    if adapters:
+        _serve(settings, adapters, terminal_log=True)
+    else:
+        typer.echo(NO_PLATFORM, err=True)
+        _converse(settings, _console(settings))
+
+
+@cli.command()
+def chat(
+    message: Annotated[str | None, typer.Option(help="Answer this once and exit.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line for each answer.")
+    ] = False,
+    system: Annotated[str | None, typer.Option(help="A system prompt for this conversation.")] = None,
+    model: Annotated[str | None, typer.Option(help="A folder or hub id instead of the set model.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 is the likeliest answer.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answers.")] = None,
+) -> None:
+    """Talk to Chorus in this terminal. Piped input is one question a line of one conversation."""
+    wanted: dict[str, dict[str, Any]] = {
+        "model": {"name": model, "temperature": temperature, "seed": seed},
+        "persona": {"prompt": system},
+    }
+    settings = _settings(
+        {
+            section: given
+            for section, values in wanted.items()
+            if (given := {key: value for key, value in values.items() if value is not None})
+        }
+    )
+    _converse(settings, _console(settings, message=message, as_json=json))
+
+
+@database_cli.command()
+def upgrade() -> None:
+    """Bring the database to the newest schema. `chorus run` does this by itself."""
+    from bot.store.session import Database, DatabaseError
+
+    settings = _settings({})
+
+    async def work() -> None:
+        async with Database(settings.database.url):
+            pass
+
+    try:
+        asyncio.run(work())
+    except DatabaseError as error:
+        _fail(str(error), FAILURE)
+    typer.echo("The database is up to date.")
+
+
+def _settings(overrides: dict[str, Any]) -> Settings:
+    from bot.config import ConfigError, load_settings
+
+    try:
+        return load_settings(overrides)
+    except ConfigError as error:
+        _fail(str(error), USAGE_ERROR)
+
+
+def _platforms(settings: Settings) -> list[Adapter]:
+    from bot.commands import COMMANDS
+
+    adapters: list[Adapter] = []
+    if settings.discord.token is not None:
+        from adapters.discord import DiscordAdapter
+
+        adapters.append(
+            DiscordAdapter(
+                settings.discord.token.get_secret_value(),
+                api_url=settings.discord.api_url,
+                gateway_url=settings.discord.gateway_url,
+                commands=COMMANDS,
+            )
+        )
+    if settings.telegram.token is not None:
+        from adapters.telegram import TelegramAdapter
+
+        adapters.append(
+            TelegramAdapter(
+                settings.telegram.token.get_secret_value(),
+                api_url=settings.telegram.api_url,
+                file_url=settings.telegram.file_url,
+                commands=COMMANDS,
+            )
+        )
+    return adapters
+
+
+def _console(settings: Settings, *, message: str | None = None, as_json: bool = False) -> ConsoleAdapter:
+    from adapters.console import ConsoleAdapter, json_lines
+
+    interactive = message is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    lines: Iterable[str] = iter(sys.stdin.readline, "") if message is None else [message]
+    if interactive:
+        import readline  # noqa: F401  importing it gives the prompt line editing
+    return ConsoleAdapter(
+        lines,
+        sys.stdout,
+        interactive=interactive,
+        bot_name=settings.persona.name,
+        show=json_lines(sys.stdout) if as_json else None,
+    )
+
+
+def _converse(settings: Settings, console: ConsoleAdapter) -> None:
+    _serve(settings, [console], terminal_log=False, interrupt=console.interrupt)
+
+
+def _serve(
+    settings: Settings,
+    adapters: list[Adapter],
+    *,
+    terminal_log: bool,
+    interrupt: Callable[[], Coroutine[Any, Any, bool]] | None = None,
+) -> None:
+    """Run the application until it ends, is interrupted or told to stop; exit code 0 then."""
+    from bot import logs
+    from bot.app import App, NothingToServe
+    from bot.config import data_folder
+    from bot.store.session import DatabaseError
+    from inference import ModelNotFound
+
+    tokens = (settings.discord.token, settings.telegram.token)
+    secrets = [token.get_secret_value() for token in tokens if token is not None]
+    log_file = data_folder() / "chorus.log"
+    logs.configure(secrets, file=log_file, terminal=terminal_log)
+
+    async def serve(progress: Callable[[str], None]) -> None:
+        loop = asyncio.get_running_loop()
+        serving = asyncio.ensure_future(App(settings, adapters, progress).run())
+        interrupts: set[asyncio.Task[None]] = set()
+
+        async def interrupted() -> None:
+            if interrupt is None or not await interrupt():
+                serving.cancel()
+
+        def on_interrupt() -> None:
+            task = asyncio.create_task(interrupted())
+            interrupts.add(task)
+            task.add_done_callback(interrupts.discard)
+
+        loop.add_signal_handler(signal.SIGINT, on_interrupt)
+        loop.add_signal_handler(signal.SIGTERM, serving.cancel)
+        try:
+            await serving
+        except asyncio.CancelledError:
+            typer.echo(err=True)
+
+    try:
+        with _progress() as progress:
+            asyncio.run(serve(progress))
+    except (DatabaseError, ModelNotFound, NothingToServe) as error:
+        _fail(str(error), FAILURE)
+    except Exception:
+        log.exception("Chorus has stopped because of an error of its own")
+        _fail(f"something went wrong; {log_file} tells what", FAILURE)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Shows on the terminal what start-up is doing; silent where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+
+        def show(what: str) -> None:
+            if what:
+                status.update(what)
+            else:
+                status.stop()
+
+        yield show
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"chorus: {message}", err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

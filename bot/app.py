@@ -1,0 +1,96 @@
+"""The composition root: builds everything, owns the one task group and the order of shutdown.
+
+database ── engine ── outbox worker, turns, dispatcher ── adapters
+opened in this order, closed in the reverse
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from adapters.base import Adapter
+from adapters.errors import AdapterError, Misconfigured
+from bot.commands import COMMANDS
+from bot.config import Settings
+from bot.delivery import OutboxWorker
+from bot.dispatch import Dispatcher
+from bot.store.session import Database
+from bot.turn import Turns
+from inference import open_engine
+
+log = logging.getLogger(__name__)
+
+
+class NothingToServe(Exception):
+    """Every platform ended with a mistake in its set-up. The message says what to change."""
+
+
+class App:
+    """Chorus, from start to end of one run."""
+
+    def __init__(
+        self, settings: Settings, adapters: Sequence[Adapter], progress: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._adapters = adapters
+        self._progress = progress
+
+    async def run(self) -> None:
+        """Serve until cancelled, or until every platform has ended and what it asked is answered.
+
+        Raises DatabaseError, ModelNotFound and NothingToServe; each says what to do. Whatever ends the run,
+        unfinished questions and undelivered answers stay stored for the next one.
+        """
+        model = self._settings.model
+        async with AsyncExitStack() as resources:
+            database = await resources.enter_async_context(Database(self._settings.database.url))
+            engine = await resources.enter_async_context(
+                open_engine(
+                    model.name,
+                    dtype=model.dtype,
+                    device=model.device,
+                    cache_mb=model.cache_mb,
+                    context_length=model.context_length,
+                    progress=self._progress,
+                )
+            )
+            self._progress("")
+            tasks = await resources.enter_async_context(asyncio.TaskGroup())
+            adapters = {adapter.platform: adapter for adapter in self._adapters}
+            worker = OutboxWorker(database, adapters, tasks)
+            turns = Turns(database, adapters, engine, worker, self._settings)
+            dispatcher = Dispatcher(database, turns, worker, self._settings, tasks)
+            mistakes = await asyncio.gather(
+                *(self._serve(adapter, dispatcher, worker, tasks) for adapter in self._adapters)
+            )
+            await dispatcher.idle()
+            await worker.all_drained()
+        if mistakes and all(mistakes):
+            raise NothingToServe("; ".join(str(mistake) for mistake in mistakes))
+
+    async def _serve(
+        self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker, tasks: asyncio.TaskGroup
+    ) -> Misconfigured | None:
+        """Run an adapter to its end. One that is set up wrongly does not keep the others from serving."""
+        welcome = tasks.create_task(self._welcome(adapter, dispatcher, worker))
+        try:
+            await adapter.run(dispatcher.publish)
+        except Misconfigured as mistake:
+            log.error("%s: %s", adapter.platform, mistake)
+            return mistake
+        finally:
+            welcome.cancel()
+        return None
+
+    async def _welcome(self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker) -> None:
+        """Once the platform is there: what was left over first, then its menus."""
+        await adapter.ready()
+        await worker.recover(adapter.platform)
+        await dispatcher.go_live(adapter.platform)
+        try:
+            await adapter.publish_commands(COMMANDS)
+        except AdapterError as error:
+            log.warning("%s: the commands could not be published: %s", adapter.platform, error)

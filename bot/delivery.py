@@ -1,0 +1,303 @@
+"""From answer to chat: previews while it is being written, the durable final afterwards.
+
+Knows nothing of how an answer comes about. Streaming is best effort: a preview may be dropped, refused or
+late, and nothing depends on it. The final goes through the outbox, which repeats until it is delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from adapters.base import Adapter
+from adapters.errors import AdapterError, Forbidden, NotFound, RateLimited, Rejected
+from adapters.types import ChatRef, MessageRef, Part
+from bot.store import history, outbox
+from bot.store.models import Message
+from bot.store.outbox import Action, Delivery, Outgoing
+from bot.store.session import Database
+
+log = logging.getLogger(__name__)
+
+SLOWER_EVERY = 2000  # characters after which previews come half as often again
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+Sleep = Callable[[float], Awaitable[None]]
+SavePlaceholder = Callable[[int, MessageRef], Awaitable[None]]
+"""Remembers the preview of a part, before the next one is sent."""
+
+
+def part_key(key: str, part: int) -> str:
+    """The key under which a part of an answer is sent, preview or final; at most 25 characters."""
+    return f"{key}-{part}"
+
+
+class Preview:
+    """Shows an answer while it is being written; the newest text wins.
+
+    Open it with `async with`; `show` never waits. `messages` are the previews that stand in the chat: the
+    final edits them. Leaving the context waits for a request that is under way, so that no late preview can
+    overwrite the final.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        chat: ChatRef,
+        key: str,
+        *,
+        reply_to: MessageRef | None,
+        messages: Iterable[MessageRef],
+        save: SavePlaceholder,
+        begin: Callable[[], Awaitable[None]],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._adapter = adapter
+        self._chat = chat
+        self._key = key
+        self._reply_to = reply_to
+        self._save = save
+        self._begin = begin
+        self._sleep = sleep
+        self._capabilities = adapter.capabilities(chat)
+        self.messages = list(messages)
+        self._shown: dict[int, Part] = {}
+        self._text = ""
+        self._news = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._capabilities.edit_interval is not None:
+            self._task = asyncio.create_task(self._run(), name=f"preview {self._key}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is None:
+            return
+        self._ending.set()
+        self._news.set()
+        if kind is not None and not issubclass(kind, Exception):
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def show(self, text: str) -> None:
+        """The answer so far."""
+        self._text = text
+        self._news.set()
+
+    async def _run(self) -> None:
+        interval = self._capabilities.edit_interval
+        assert interval is not None
+        await self._until_ending(self._begin())
+        while not self._ending.is_set():
+            await self._news.wait()
+            self._news.clear()
+            if self._ending.is_set():
+                return
+            pause = interval * (1 + len(self._text) / SLOWER_EVERY / 2)
+            try:
+                await self._update()
+            except RateLimited as limited:
+                pause = max(pause, limited.retry_after)
+            except (Forbidden, NotFound) as error:
+                log.info("no previews in %s: %s", self._chat, error)
+                return
+            except AdapterError as error:
+                log.info("a preview in %s was not shown: %s", self._chat, error)
+            await self._until_ending(self._sleep(pause.total_seconds()))
+
+    async def _until_ending(self, waiting: Awaitable[None]) -> None:
+        """Wait, but no longer than the answer takes."""
+        tasks = [asyncio.ensure_future(waiting), asyncio.create_task(self._ending.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _update(self) -> None:
+        parts = self._adapter.parts(self._text)
+        if self._capabilities.drafts:
+            if parts:
+                await self._adapter.draft(self._chat, draft_number(self._key), parts[-1].text)
+            return
+        for index, part in enumerate(parts):
+            if self._shown.get(index) == part:
+                continue
+            if index < len(self.messages):
+                if not await self._adapter.preview(self.messages[index], part):
+                    return
+            else:
+                reply_to = self._reply_to if index == 0 else self.messages[0]
+                message = await self._adapter.send(
+                    self._chat, part, key=part_key(self._key, index), reply_to=reply_to
+                )
+                self.messages.append(message)
+                await self._save(index, message)
+            self._shown[index] = part
+
+
+def draft_number(key: str) -> int:
+    """A draft's number: positive, and the same for all of one answer. `key` is hexadecimal."""
+    return int(key[:7], 16) + 1
+
+
+def final(
+    key: str,
+    parts: Sequence[Part],
+    placeholders: Sequence[MessageRef],
+    *,
+    reply_to: MessageRef | None,
+    facts: Mapping[str, object] | None = None,
+) -> list[tuple[str, Outgoing]]:
+    """What brings the chat from its previews to the answer: edit those that stand, send the rest, remove what
+    is left over. Only the first part is a reply; `facts` go with the last."""
+    outgoing: list[tuple[str, Outgoing]] = []
+    for index, part in enumerate(parts):
+        target = placeholders[index].message if index < len(placeholders) else None
+        first = placeholders[0] if placeholders else None
+        answered = reply_to if index == 0 else first
+        one = Outgoing(
+            Action.SEND if target is None else Action.EDIT,
+            part,
+            target=target,
+            reply_to=None if answered is None else answered.message,
+            facts=facts if index == len(parts) - 1 else None,
+        )
+        outgoing.append((part_key(key, index), one))
+    for index, extra in enumerate(placeholders[len(parts) :], start=len(parts)):
+        outgoing.append((part_key(key, index), Outgoing(Action.DELETE, Part(""), target=extra.message)))
+    return outgoing
+
+
+class _Queue:
+    """A chat whose messages are being sent. `news`: something was added since the last look."""
+
+    def __init__(self) -> None:
+        self.news = False
+        self.empty = asyncio.Event()
+
+
+class OutboxWorker:
+    """Sends what the outbox holds: in order within a chat, chats beside one another.
+
+    Its tasks live in the task group that it is given. What is sent twice because a crash came in between is
+    recognised by its key or is the repetition of an edit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        adapters: Mapping[str, Adapter],
+        tasks: asyncio.TaskGroup,
+        *,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._adapters = adapters
+        self._tasks = tasks
+        self._sleep = sleep
+        self._queues: dict[tuple[str, str], _Queue] = {}
+
+    async def recover(self, platform: str) -> None:
+        """Take up what an earlier run did not deliver."""
+        async with self._database.read() as session:
+            chats = await outbox.waiting_chats(session, platform)
+        for chat in chats:
+            self.notify(ChatRef(platform, chat))
+
+    def notify(self, chat: ChatRef) -> None:
+        """There is something to send in this chat."""
+        key = (chat.platform, chat.chat)
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = _Queue()
+            self._tasks.create_task(self._send_all(*key, queue), name=f"outbox {key}")
+        queue.news = True
+
+    async def drained(self, chat: ChatRef) -> None:
+        """Returns when nothing waits to be sent in this chat."""
+        queue = self._queues.get((chat.platform, chat.chat))
+        if queue is not None:
+            await queue.empty.wait()
+
+    async def all_drained(self) -> None:
+        """Returns when nothing waits to be sent anywhere."""
+        while self._queues:
+            await next(iter(self._queues.values())).empty.wait()
+
+    async def _send_all(self, platform: str, chat: str, queue: _Queue) -> None:
+        try:
+            while queue.news:
+                queue.news = False
+                while (delivery := await self._next(platform, chat)) is not None:
+                    await self._deliver(delivery)
+        finally:
+            del self._queues[platform, chat]
+            queue.empty.set()
+
+    async def _next(self, platform: str, chat: str) -> Delivery | None:
+        async with self._database.read() as session:
+            return await outbox.next_for(session, platform, chat)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        """Repeat one delivery until it is made or can never be."""
+        adapter = self._adapters[delivery.chat.platform]
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                message = await _carry_out(adapter, delivery)
+                break
+            except (Forbidden, NotFound, Rejected) as error:
+                log.error("an answer in %s can't be delivered: %s", delivery.chat, error)
+                await self._give_up(delivery, str(error))
+                return
+            except RateLimited as limited:
+                log.info("%s asks to wait %s", delivery.chat, limited.retry_after)
+                await self._sleep(limited.retry_after.total_seconds())
+            except AdapterError as error:
+                log.warning("%s; the answer in %s is sent again in %s", error, delivery.chat, pause)
+                await self._sleep(pause.total_seconds())
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except Exception as error:
+                log.exception("an answer in %s can't be delivered", delivery.chat)
+                await self._give_up(delivery, repr(error))
+                return
+        async with self._database.write() as session:
+            await outbox.mark_sent(session, delivery, datetime.now(UTC))
+            if message is not None and delivery.message_id is not None:
+                shown = await session.get_one(Message, delivery.message_id)
+                await history.add_ref(session, shown.conversation_id, shown.id, message.message)
+
+    async def _give_up(self, delivery: Delivery, error: str) -> None:
+        async with self._database.write() as session:
+            await outbox.mark_failed(session, delivery, error)
+
+
+async def _carry_out(adapter: Adapter, delivery: Delivery) -> MessageRef | None:
+    outgoing = delivery.outgoing
+    target = outbox.target_of(delivery)
+    if target is not None and outgoing.action is Action.DELETE:
+        await adapter.delete(target)
+        return None
+    if target is not None and outgoing.action is Action.EDIT:
+        try:
+            return await adapter.edit(target, outgoing.part, facts=outgoing.facts)
+        except NotFound:
+            log.info("the preview in %s is gone; the answer is sent anew", delivery.chat)
+    return await adapter.send(
+        delivery.chat,
+        outgoing.part,
+        key=delivery.key,
+        reply_to=outbox.reply_of(delivery),
+        facts=outgoing.facts,
+    )

@@ -1,0 +1,1 @@
+"""What Chorus remembers. Knows nothing of engines, prompts or how a platform is reached."""

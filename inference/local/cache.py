@@ -1,0 +1,192 @@
+"""The KV cache's bookkeeping: which block belongs to whom. Knows nothing of tensors or models.
+
+The pool is `total` blocks of `size` tokens each. A block is in exactly one of three states:
+
+    free     nobody needs what it holds
+    held     at least one running sequence reads or writes it
+    cached   no sequence runs on it, but the prefix tree remembers which tokens it holds
+
+    free + held + cached = total, always (`check_integrity`).
+
+The prefix tree's nodes are full blocks: a path from the root spells the tokens of a prefix, so two sequences
+that begin with the same tokens share the blocks of what they have in common. A sequence holds every node on
+its path; therefore a node that is held has only held ancestors, and eviction can go from the leaves.
+
+Everything here belongs to the model thread; nothing is locked.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+
+
+class Node:
+    """A full block in the prefix tree. `tokens` are the block's own; the path gives those before."""
+
+    __slots__ = ("block", "children", "holders", "last_used", "parent", "tokens")
+
+    def __init__(self, block: int, tokens: tuple[int, ...], parent: Node | None) -> None:
+        self.block = block
+        self.tokens = tokens
+        self.parent = parent
+        self.children: dict[tuple[int, ...], Node] = {}
+        self.holders = 0  # sequences that run on this block
+        self.last_used = 0  # the manager's logical time
+
+
+class BlockTable:
+    """The blocks of one sequence, in order: first `nodes` (in the tree, shared, full), then private ones."""
+
+    __slots__ = ("nodes", "private")
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.private: list[int] = []
+
+    @property
+    def blocks(self) -> list[int]:
+        return [node.block for node in self.nodes] + self.private
+
+    def __len__(self) -> int:
+        return len(self.nodes) + len(self.private)
+
+
+class BlockManager:
+    """Hands out blocks, remembers prefixes, evicts the longest unused."""
+
+    def __init__(self, total: int, size: int) -> None:
+        if total < 1 or size < 1:
+            raise ValueError("a block pool has at least one block of at least one token")
+        self.total = total
+        self.size = size  # tokens a block
+        self._free = list(range(total - 1, -1, -1))  # taken from the end: low numbers first
+        self._root = Node(-1, (), None)
+        self._idle: list[tuple[int, int, Node]] = []  # heap of leaves that may be evicted; stale entries too
+        self._cached = 0
+        self._held = 0
+        self._time = 0
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def cached(self) -> int:
+        return self._cached
+
+    @property
+    def held(self) -> int:
+        return self._held
+
+    def acquire(self, tokens: Sequence[int]) -> BlockTable:
+        """A table that already holds the longest cached prefix of `tokens`, but never all of them: the last
+        token is always left to be computed, because its logits are wanted."""
+        table = BlockTable()
+        node = self._root
+        for start in range(0, len(tokens) - self.size, self.size):
+            child = node.children.get(tuple(tokens[start : start + self.size]))
+            if child is None:
+                break
+            self._hold(child)
+            table.nodes.append(child)
+            node = child
+        return table
+
+    def reserve(self, table: BlockTable, length: int) -> bool:
+        """Give `table` room for `length` tokens in all, evicting what is cached if need be. False if there is
+        not enough; then nothing has changed but what was evicted."""
+        missing = -(-length // self.size) - len(table)
+        while len(self._free) < missing:
+            if not self._evict():
+                return False
+        for _ in range(missing):
+            table.private.append(self._free.pop())
+            self._held += 1
+        return True
+
+    def commit(self, table: BlockTable, tokens: Sequence[int], computed: int) -> None:
+        """Put the blocks that the first `computed` tokens fill into the tree, so that others can share them.
+        Where the tree has such a block already, the table goes over to it and its own becomes free."""
+        node = table.nodes[-1] if table.nodes else self._root
+        while (len(table.nodes) + 1) * self.size <= computed:
+            start = len(table.nodes) * self.size
+            key = tuple(tokens[start : start + self.size])
+            block = table.private.pop(0)
+            self._held -= 1
+            child = node.children.get(key)
+            if child is None:
+                child = node.children[key] = Node(block, key, node)
+                self._cached += 1
+            else:
+                self._free.append(block)
+            self._hold(child)
+            table.nodes.append(child)
+            node = child
+
+    def release(self, table: BlockTable) -> None:
+        """The sequence has ended or been preempted: its full blocks stay cached, the others become free."""
+        self._free.extend(table.private)
+        self._held -= len(table.private)
+        table.private.clear()
+        self._time += 1
+        while table.nodes:
+            node = table.nodes.pop()
+            node.holders -= 1
+            node.last_used = self._time
+            if node.holders == 0:
+                self._held -= 1
+                self._cached += 1
+                self._offer(node)
+
+    def clear(self) -> None:
+        """Forget every prefix that no sequence runs on."""
+        while self._evict():
+            pass
+
+    def check_integrity(self) -> None:
+        """Raises AssertionError unless every block is in exactly one state and every count is right."""
+        nodes = list(self._walk())
+        held_nodes = [node for node in nodes if node.holders]
+        private = self._held - len(held_nodes)
+        assert private >= 0, "more nodes are held than blocks"
+        assert self._cached == len(nodes) - len(held_nodes), "the count of cached blocks is wrong"
+        assert self.free + self.held + self.cached == self.total, "blocks were lost or doubled"
+        known = [*self._free, *(node.block for node in nodes)]
+        assert len(set(known)) == len(known), "a block is in two places"
+        for node in held_nodes:
+            assert node.parent is self._root or (node.parent and node.parent.holders), "a held path has a gap"
+
+    def _hold(self, node: Node) -> None:
+        if node.holders == 0:
+            self._cached -= 1
+            self._held += 1
+        node.holders += 1
+
+    def _offer(self, node: Node) -> None:
+        """Let a leaf that nobody holds be evicted when its time comes."""
+        if not node.children and node.holders == 0:
+            heapq.heappush(self._idle, (node.last_used, node.block, node))
+
+    def _evict(self) -> bool:
+        """Free the longest unused leaf. False if there is none."""
+        while self._idle:
+            last_used, _, node = heapq.heappop(self._idle)
+            gone = node.parent is None or node.parent.children.get(node.tokens) is not node
+            if gone or node.holders or node.children or node.last_used != last_used:
+                continue  # used again since it was offered
+            assert node.parent is not None
+            del node.parent.children[node.tokens]
+            self._cached -= 1
+            self._free.append(node.block)
+            if node.parent is not self._root:
+                self._offer(node.parent)
+            return True
+        return False
+
+    def _walk(self) -> Iterator[Node]:
+        stack = list(self._root.children.values())
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(node.children.values())

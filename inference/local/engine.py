@@ -1,0 +1,236 @@
+"""The engine over a model in this process: the event loop's side of one model thread.
+
+Knows nothing of the forward pass. All waiting for the model happens in `await`; tokenizing runs in a thread
+of its own, because a long prompt takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from inference.errors import ContextTooLong, EngineUnavailable, Overloaded
+from inference.local.cache import BlockManager
+from inference.local.load import LoadedModel, load_model
+from inference.local.runner import BLOCK_SIZE, TorchRunner
+from inference.local.scheduler import Scheduler
+from inference.local.sequence import Decoding
+from inference.local.sequence import Sequence as ModelSequence
+from inference.local.worker import Generation, Output, Worker
+from inference.registry import Progress
+from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, Usage
+
+MIB = 1 << 20
+SMOOTHING = 0.1  # weight of the newest answer in the average that retry_after is estimated from
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How a local model is served.
+
+    `dtype`: auto, float32, bfloat16 or float16. `device`: auto, cpu, cuda. `cache_mb`: bound of the KV cache
+    in MiB. `context_length`: tokens that prompt and answer may have, at most what the model was made for.
+    `max_running`: sequences in a step. `max_waiting`: requests beyond that before Overloaded. `step_tokens`:
+    tokens in a step; more makes long prompts quicker and the pauses of running answers longer.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    cache_mb: int = 512
+    context_length: int | None = None
+    max_running: int = 32
+    max_waiting: int = 1000
+    step_tokens: int = 256
+    progress: Progress = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What an engine is doing now. free_blocks + held_blocks + cached_blocks = total_blocks."""
+
+    waiting: int
+    running: int
+    free_blocks: int
+    held_blocks: int
+    cached_blocks: int
+    total_blocks: int
+    preemptions: int
+
+
+class LocalEngine:
+    """Serves one model. Use it from the event loop that entered its context."""
+
+    def __init__(self, name: str, options: LocalOptions) -> None:
+        self._name = name
+        self._options = options
+        self._loaded: LoadedModel | None = None
+        self._worker: Worker | None = None
+        self._streams: dict[str, asyncio.Queue[Output]] = {}
+        self._admitted: set[str] = set()  # requests that the model thread knows
+        self._typical_seconds = 1.0  # running average of an answer's time
+
+    @property
+    def model(self) -> str:
+        return self._name
+
+    @property
+    def context_length(self) -> int:
+        return self._context_length
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
+        try:
+            await self._loop.run_in_executor(self._tokenizing, self._open)
+        except BaseException:
+            self._tokenizing.shutdown(wait=False, cancel_futures=True)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await asyncio.to_thread(worker.close)
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+        self._loaded = None
+
+    def _open(self) -> None:
+        options = self._options
+        loaded = load_model(self._name, dtype=options.dtype, device=options.device, progress=options.progress)
+        runner = TorchRunner(loaded.model)
+        wanted = min(options.context_length or loaded.context_length, loaded.context_length)
+        blocks = max(1, options.cache_mb * MIB // runner.block_bytes)
+        # More than every running sequence at full length could never be used.
+        blocks = min(blocks, options.max_running * -(-wanted // BLOCK_SIZE))
+        self._context_length = min(wanted, blocks * BLOCK_SIZE)
+        runner.allocate(blocks)
+        scheduler = Scheduler(
+            BlockManager(blocks, BLOCK_SIZE), max_running=options.max_running, step_tokens=options.step_tokens
+        )
+        self._loaded = loaded
+        self._worker = Worker(scheduler, runner, self._emit)
+        self._worker.start()
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta | Finished]:
+        """See `Engine.generate`."""
+        received = time.monotonic()
+        self._check_room()
+        if request.id in self._streams:
+            raise ValueError(f"the request {request.id} is running already")
+        stream = self._streams[request.id] = asyncio.Queue()
+        finished = False
+        try:
+            loaded, worker = self._serving()
+            prompt = await self._prompt(request, loaded)
+            if stream.empty():  # else it was cancelled before it began
+                self._admitted.add(request.id)
+                worker.add(self._generation(request, prompt, loaded, received))
+            while not finished:
+                output = await stream.get()
+                if isinstance(output, EngineUnavailable):
+                    finished = True
+                    raise output
+                if isinstance(output, Finished):
+                    finished = True
+                    self._typical_seconds += SMOOTHING * (output.usage.total - self._typical_seconds)
+                yield output
+        finally:
+            del self._streams[request.id]
+            self._admitted.discard(request.id)
+            if not finished and self._worker is not None:
+                self._worker.cancel(request.id)
+
+    def cancel(self, request_id: str) -> bool:
+        """See `Engine.cancel`."""
+        stream = self._streams.get(request_id)
+        if stream is None or self._worker is None:
+            return False
+        if request_id in self._admitted:
+            self._worker.cancel(request_id)
+        else:
+            stream.put_nowait(Finished(FinishReason.CANCELLED, Usage(0, 0, 0, None, 0.0)))
+        return True
+
+    async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
+        """See `Engine.count_tokens`."""
+        loaded, _ = self._serving()
+        tokens = await self._loop.run_in_executor(self._tokenizing, loaded.template.tokenize, messages)
+        return len(tokens)
+
+    def stats(self) -> EngineStats:
+        """A snapshot. The counts are the model thread's and may be a step apart while it runs."""
+        _, worker = self._serving()
+        scheduler = worker.scheduler
+        blocks = scheduler.blocks
+        return EngineStats(
+            waiting=len(scheduler.waiting),
+            running=len(scheduler.running),
+            free_blocks=blocks.free,
+            held_blocks=blocks.held,
+            cached_blocks=blocks.cached,
+            total_blocks=blocks.total,
+            preemptions=scheduler.preemptions,
+        )
+
+    def _serving(self) -> tuple[LoadedModel, Worker]:
+        if self._loaded is None or self._worker is None:
+            raise EngineUnavailable("the engine is not open")
+        if self._worker.failed:
+            raise EngineUnavailable("the model has failed; its log tells why")
+        return self._loaded, self._worker
+
+    def _check_room(self) -> None:
+        waiting = len(self._streams) - self._options.max_running
+        if waiting >= self._options.max_waiting:
+            seconds = max(1.0, self._typical_seconds * waiting / self._options.max_running)
+            raise Overloaded(waiting, seconds)
+
+    async def _prompt(self, request: Request, loaded: LoadedModel) -> list[int]:
+        if request.prompt_token_ids is not None:
+            prompt = list(request.prompt_token_ids)
+        else:
+            assert request.messages is not None
+            prompt = await self._loop.run_in_executor(
+                self._tokenizing, loaded.template.tokenize, request.messages
+            )
+        if len(prompt) >= self._context_length:
+            raise ContextTooLong(len(prompt), self._context_length - 1)
+        return prompt
+
+    def _generation(
+        self, request: Request, prompt: list[int], loaded: LoadedModel, received: float
+    ) -> Generation:
+        sampling = request.sampling
+        room = self._context_length - len(prompt)
+        sequence = ModelSequence(
+            request.id,
+            prompt,
+            max_output=min(sampling.max_tokens or room, room),
+            decoding=Decoding.resolve(sampling, loaded.decoding),
+            seed=sampling.seed,
+        )
+        plain_chat = request.messages is not None
+        return Generation(
+            sequence,
+            decode=loaded.decode,
+            stop=(*sampling.stop, *(loaded.template.stop if plain_chat else ())),
+            stop_tokens=frozenset() if sampling.ignore_eos else loaded.stop_tokens,
+            received=received,
+        )
+
+    def _emit(self, outputs: list[tuple[str, Output]]) -> None:
+        """From the model thread: one crossing to the event loop for all of a step's outputs."""
+        self._loop.call_soon_threadsafe(self._deliver, outputs)
+
+    def _deliver(self, outputs: list[tuple[str, Output]]) -> None:
+        for request_id, output in outputs:
+            stream = self._streams.get(request_id)
+            if stream is not None:
+                stream.put_nowait(output)

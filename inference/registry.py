@@ -1,0 +1,26 @@
+"""From a model's name to an engine. Imports torch only when a local model is really opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.local.engine import LocalEngine
+
+EMBEDDED = "embedded"
+"""The name of the small chat model that ships with Chorus."""
+
+Progress = Callable[[str], None]
+"""Told what is being done while a model opens, in a few words."""
+
+
+def open_engine(name: str = EMBEDDED, **options: Any) -> LocalEngine:
+    """The engine for a model: `embedded`, a folder, or the hub id of a causal model; open with `async with`.
+
+    `options` are those of `inference.local.engine.LocalOptions`. The model is loaded on entering the context;
+    ModelNotFound is raised there when that fails.
+    """
+    from inference.local.engine import LocalEngine, LocalOptions
+
+    return LocalEngine(name, LocalOptions(**options))
