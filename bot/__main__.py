@@ -183,7 +183,7 @@ def _serve(
     from bot.app import App, NothingToServe
     from bot.config import data_folder
     from bot.store.session import DatabaseError
-    from inference import ModelNotFound
+    from inference import ModelNotFound, open_engine
 
     tokens = (settings.discord.token, settings.telegram.token)
     secrets = [token.get_secret_value() for token in tokens if token is not None]
@@ -192,7 +192,17 @@ def _serve(
 
     async def serve(progress: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
-        serving = asyncio.ensure_future(App(settings, adapters, progress).run())
+        model = settings.model
+        engine = open_engine(
+            model.name,
+            dtype=model.dtype,
+            device=model.device,
+            cache_mb=model.cache_mb,
+            context_length=model.context_length,
+            progress=progress,
+        )
+        app = App(settings, adapters, engine, on_open=lambda: progress(""))
+        serving = asyncio.ensure_future(app.run())
         interrupts: set[asyncio.Task[None]] = set()
 
         async def interrupted() -> None:

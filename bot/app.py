@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from adapters.base import Adapter
 from adapters.errors import AdapterError, Misconfigured
@@ -19,7 +19,7 @@ from bot.delivery import OutboxWorker
 from bot.dispatch import Dispatcher
 from bot.store.session import Database
 from bot.turn import Turns
-from inference import open_engine
+from inference import Engine
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,17 @@ class App:
     """Chorus, from start to end of one run."""
 
     def __init__(
-        self, settings: Settings, adapters: Sequence[Adapter], progress: Callable[[str], None]
+        self,
+        settings: Settings,
+        adapters: Sequence[Adapter],
+        engine: AbstractAsyncContextManager[Engine],
+        *,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._adapters = adapters
-        self._progress = progress
+        self._engine = engine
+        self._on_open = on_open  # told when the model is loaded and the platforms are next
 
     async def run(self) -> None:
         """Serve until cancelled, or until every platform has ended and what it asked is answered.
@@ -44,20 +50,10 @@ class App:
         Raises DatabaseError, ModelNotFound and NothingToServe; each says what to do. Whatever ends the run,
         unfinished questions and undelivered answers stay stored for the next one.
         """
-        model = self._settings.model
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(Database(self._settings.database.url))
-            engine = await resources.enter_async_context(
-                open_engine(
-                    model.name,
-                    dtype=model.dtype,
-                    device=model.device,
-                    cache_mb=model.cache_mb,
-                    context_length=model.context_length,
-                    progress=self._progress,
-                )
-            )
-            self._progress("")
+            engine = await resources.enter_async_context(self._engine)
+            self._on_open()
             tasks = await resources.enter_async_context(asyncio.TaskGroup())
             adapters = {adapter.platform: adapter for adapter in self._adapters}
             worker = OutboxWorker(database, adapters, tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,7 +22,7 @@ class Engine(Protocol):
         """Tokens that prompt and answer together may have."""
         ...
 
-    def generate(self, request: Request) -> AsyncIterator[Delta | Finished]:
+    def generate(self, request: Request) -> AsyncGenerator[Delta | Finished, None]:
         """Stream an answer: deltas, then one Finished.
 
         Closing the iterator cancels the request and frees what it holds before the next step. Raises

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -41,7 +41,7 @@ class LocalOptions:
 
     dtype: str = "auto"
     device: str = "auto"
-    cache_mb: int = 512
+    cache_mb: float = 512
     context_length: int | None = None
     max_running: int = 32
     max_waiting: int = 1000
@@ -106,7 +106,7 @@ class LocalEngine:
         loaded = load_model(self._name, dtype=options.dtype, device=options.device, progress=options.progress)
         runner = TorchRunner(loaded.model)
         wanted = min(options.context_length or loaded.context_length, loaded.context_length)
-        blocks = max(1, options.cache_mb * MIB // runner.block_bytes)
+        blocks = max(1, int(options.cache_mb * MIB / runner.block_bytes))
         # More than every running sequence at full length could never be used.
         blocks = min(blocks, options.max_running * -(-wanted // BLOCK_SIZE))
         self._context_length = min(wanted, blocks * BLOCK_SIZE)
@@ -118,7 +118,7 @@ class LocalEngine:
         self._worker = Worker(scheduler, runner, self._emit)
         self._worker.start()
 
-    async def generate(self, request: Request) -> AsyncIterator[Delta | Finished]:
+    async def generate(self, request: Request) -> AsyncGenerator[Delta | Finished, None]:
         """See `Engine.generate`."""
         received = time.monotonic()
         self._check_room()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from inference.errors import ModelNotFound
 from inference.local.sequence import Decoding
@@ -61,7 +62,7 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         generation = _generation_config(GenerationConfig, folder, model)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelNotFound(f"the model {name} could not be loaded: {reason}") from error
     model = model.to(device=where, dtype=_dtype(dtype, where, model)).eval()

@@ -1,0 +1,1 @@
+"""Tests mirror the packages. `fakes` are the platforms, on loopback."""
