@@ -1,12 +1,12 @@
 """What can go wrong at a platform, and what to do about it. Foreign errors are translated here once.
 
-    AdapterError
-    ├── RateLimited    wait `retry_after`, then the same again
-    ├── Unreachable    the platform did not answer: the same again, later; it may have acted all the same
-    ├── Forbidden      the bot may not do this here: stop trying
-    ├── NotFound       the chat or message is gone: stop trying, or send anew
-    ├── Rejected       the platform refuses this content: send something simpler
-    └── Misconfigured  the bot can't run as it is set up: tell its owner what to change, and stop
+AdapterError
+├── RateLimited    wait `retry_after`, then the same again
+├── Unreachable    the platform did not answer: the same again, later; it may have acted all the same
+├── Forbidden      the bot may not do this here: stop trying
+├── NotFound       the chat or message is gone: stop trying, or send anew
+├── Rejected       the platform refuses this content: send something simpler
+└── Misconfigured  the bot can't run as it is set up: tell its owner what to change, and stop
 """
 
 from __future__ import annotations

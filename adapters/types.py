@@ -36,7 +36,7 @@ class MessageRef:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who writes. `id` is unique on its platform; `language` is an IETF tag where the platform tells."""
+    """Someone who writes. `id` is unique on its platform; `language` is an IETF tag if it tells."""
 
     id: str
     name: str

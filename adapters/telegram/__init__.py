@@ -1,0 +1,5 @@
+"""Telegram's edge: the Bot API in, the Bot API out. Importing it loads python-telegram-bot."""
+
+from adapters.telegram.client import TelegramAdapter
+
+__all__ = ["TelegramAdapter"]

@@ -1,0 +1,1 @@
+"""Tests of the platforms' adapters, each against its platform's fake."""

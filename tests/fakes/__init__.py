@@ -1,0 +1,1 @@
+"""The platforms as servers on loopback: real client libraries connect to them."""

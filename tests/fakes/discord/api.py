@@ -1,0 +1,299 @@
+"""The fake's HTTP API: what each route does to the world. Knows nothing of sockets, faults or checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fakes.discord.world import (
+    CONTENT_LIMIT,
+    EPHEMERAL,
+    LOADING,
+    SUPPRESS_EMBEDS,
+    Channel,
+    File,
+    Invocation,
+    Message,
+    Payload,
+    Person,
+    Platform,
+    snowflake,
+    timestamp,
+)
+
+CHANNEL_MESSAGE, DEFERRED_CHANNEL_MESSAGE = 4, 5  # types of a callback
+ORIGINAL = "@original"
+
+
+class ApiError(Exception):
+    """What Discord refuses: HTTP status, its own code, and words."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"code": code, "message": message}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came."""
+
+    method: str
+    route: str  # "POST /channels/{channel_id}/messages", as in Discord's own description
+    path: str
+    ids: Mapping[str, str]  # what stands in the route's braces
+    query: Mapping[str, str]
+    body: Any
+    files: list[File] = field(default_factory=list)
+    at: float = 0.0  # loop seconds
+
+
+class Api:
+    """The routes. Each handler returns what Discord would send, None for an empty answer."""
+
+    def __init__(self, platform: Platform, channels: Callable[[], Mapping[str, Channel]]) -> None:
+        self._platform = platform
+        self._channels = channels
+        self._by_nonce: dict[tuple[str, str], Message] = {}
+        self.commands: list[Payload] = []
+        self.routes: dict[str, Callable[[Request], object]] = {
+            "GET /users/@me": self._me,
+            "GET /oauth2/applications/@me": self._application,
+            "GET /applications/{application_id}/commands": lambda request: self.commands,
+            "PUT /applications/{application_id}/commands": self._put_commands,
+            "GET /channels/{channel_id}/messages": self._history,
+            "POST /channels/{channel_id}/messages": self._create,
+            "GET /channels/{channel_id}/messages/{message_id}": self._get,
+            "PATCH /channels/{channel_id}/messages/{message_id}": self._edit,
+            "DELETE /channels/{channel_id}/messages/{message_id}": self._delete,
+            "POST /channels/{channel_id}/typing": self._typing,
+            "POST /interactions/{interaction_id}/{interaction_token}/callback": self._callback,
+            "POST /webhooks/{webhook_id}/{webhook_token}": self._follow_up,
+            "PATCH /webhooks/{webhook_id}/{webhook_token}/messages/@original": self._edit_original,
+            "DELETE /webhooks/{webhook_id}/{webhook_token}/messages/@original": self._delete_original,
+        }
+
+    # The bot itself
+
+    def _me(self, request: Request) -> Payload:
+        return self._platform.bot.payload()
+
+    def _application(self, request: Request) -> Payload:
+        return {
+            "id": self._platform.application_id,
+            "name": self._platform.bot.name,
+            "description": "",
+            "icon": None,
+            "bot_public": True,
+            "bot_require_code_grant": False,
+            "owner": Person(snowflake(), "Owner").payload(),
+            "verify_key": "",
+            "flags": 0,
+        }
+
+    def _put_commands(self, request: Request) -> list[Payload]:
+        """Discord lists them with ids and defaults, and leaves out what is false or empty."""
+        self.commands = [
+            {
+                **command,
+                "id": snowflake(),
+                "application_id": self._platform.application_id,
+                "version": snowflake(),
+                "default_member_permissions": None,
+                "nsfw": False,
+                "options": [
+                    {name: value for name, value in option.items() if value not in (False, [])}
+                    for option in command["options"]
+                ],
+            }
+            for command in request.body
+        ]
+        return self.commands
+
+    # Messages
+
+    def _channel(self, request: Request) -> Channel:
+        channel = self._channels().get(request.ids["channel_id"])
+        if channel is None:
+            raise ApiError(404, 10003, "Unknown Channel")
+        return channel
+
+    def _message(self, request: Request) -> Message:
+        message = self._channel(request).find(request.ids["message_id"])
+        if message is None or message.ephemeral:
+            raise ApiError(404, 10008, "Unknown Message")
+        return message
+
+    def _own(self, request: Request) -> Message:
+        message = self._message(request)
+        if message.author != self._platform.bot:
+            raise ApiError(403, 50005, "Cannot edit a message authored by another user")
+        return message
+
+    def _history(self, request: Request) -> list[Payload]:
+        messages = sorted(self._channel(request).messages, key=lambda message: int(message.id))
+        limit = int(request.query.get("limit", 50))
+        if (after := request.query.get("after")) is not None:
+            page = [message for message in messages if int(message.id) > int(after)][:limit]
+        elif (before := request.query.get("before")) is not None:
+            page = [message for message in messages if int(message.id) < int(before)][-limit:]
+        else:
+            page = messages[-limit:]
+        return [message.payload() for message in reversed(page)]
+
+    def _create(self, request: Request) -> Payload:
+        channel, body = self._channel(request), request.body
+        nonce = body.get("nonce")
+        if nonce is not None and body.get("enforce_nonce"):
+            earlier = self._by_nonce.get((channel.id, nonce))
+            if earlier is not None:
+                return earlier.payload()
+        message = Message(
+            channel,
+            self._platform.bot,
+            _content(body, request.files),
+            reply_to=self._reply_to(channel, body),
+            files=list(request.files),
+            flags=body.get("flags") or 0,
+            ping=False,
+            nonce=nonce,
+        )
+        message.type = 19 if message.reply_to else 0
+        if nonce is not None:
+            self._by_nonce[channel.id, nonce] = message
+        self._show(message)
+        return message.payload()
+
+    def _reply_to(self, channel: Channel, body: Payload) -> Message | None:
+        reference = body.get("message_reference")
+        if reference is None:
+            return None
+        found = channel.find(str(reference["message_id"]))
+        if found is None and reference.get("fail_if_not_exists", True):
+            raise ApiError(400, 50035, "Invalid Form Body: message_reference: Unknown message")
+        return found
+
+    def _show(self, message: Message) -> None:
+        message.channel.messages.append(message)
+        if not message.ephemeral:
+            self._platform.emit("MESSAGE_CREATE", message.event())
+
+    def _get(self, request: Request) -> Payload:
+        return self._message(request).payload()
+
+    def _edit(self, request: Request) -> Payload:
+        return self._change(self._own(request), request)
+
+    def _change(self, message: Message, request: Request) -> Payload:
+        body = request.body
+        kept = {str(attachment["id"]) for attachment in body.get("attachments") or ()}
+        files = [file for file in message.files if file.id in kept] + request.files
+        message.files = files if "attachments" in body else message.files
+        message.text = _content(body, message.files)
+        message.edits.append(message.text)
+        message.edited_at = timestamp()
+        flags = message.flags & ~LOADING
+        if "flags" in body:
+            flags = flags & ~SUPPRESS_EMBEDS | body["flags"] & SUPPRESS_EMBEDS
+        message.flags = flags
+        if not message.ephemeral:
+            self._platform.emit("MESSAGE_UPDATE", message.event())
+        return message.payload()
+
+    def _delete(self, request: Request) -> None:
+        self._remove(self._own(request))
+
+    def _remove(self, message: Message) -> None:
+        message.channel.messages.remove(message)
+        if not message.ephemeral:
+            gone = message.address()
+            self._platform.emit("MESSAGE_DELETE", gone | {"id": gone.pop("message_id")})
+
+    def _typing(self, request: Request) -> None:
+        self._channel(request).typing.append(request.at)
+
+    # Interactions
+
+    def _callback(self, request: Request) -> Payload:
+        invocation = self._platform.invocations.get(request.ids["interaction_token"])
+        if invocation is None or invocation.id != request.ids["interaction_id"] or invocation.expired:
+            raise ApiError(404, 10062, "Unknown interaction")
+        if invocation.response is not None:
+            raise ApiError(400, 40060, "Interaction has already been acknowledged.")
+        data = request.body.get("data") or {}
+        flags = (data.get("flags") or 0) & (EPHEMERAL | SUPPRESS_EMBEDS)
+        text = ""
+        if request.body["type"] == DEFERRED_CHANNEL_MESSAGE:
+            flags |= LOADING
+        else:
+            text = _content(data, request.files)
+        invocation.acknowledged_after = request.at - invocation.made_at
+        invocation.response = message = self._answer(invocation, text, flags, request.files)
+        self._show(message)
+        return {
+            "interaction": {
+                "id": invocation.id,
+                "type": 2,
+                "response_message_id": message.id,
+                "response_message_loading": message.thinking,
+                "response_message_ephemeral": message.ephemeral,
+            },
+            "resource": {"type": request.body["type"], "message": message.payload()},
+        }
+
+    def _answer(self, invocation: Invocation, text: str, flags: int, files: list[File]) -> Message:
+        return Message(
+            invocation.channel,
+            self._platform.bot,
+            text,
+            files=list(files),
+            flags=flags,
+            type=20,
+            webhook=self._platform.application_id,
+            seen_by=invocation.author if flags & EPHEMERAL else None,
+        )
+
+    def _invocation(self, request: Request) -> Invocation:
+        if request.ids["webhook_id"] != self._platform.application_id:
+            raise ApiError(404, 10015, "Unknown Webhook")
+        invocation = self._platform.invocations.get(request.ids["webhook_token"])
+        if invocation is None or invocation.expired:
+            raise ApiError(401, 50027, "Invalid Webhook Token")
+        if invocation.response is None:
+            raise ApiError(404, 10015, "Unknown Webhook")
+        return invocation
+
+    def _original(self, request: Request) -> Message:
+        response = self._invocation(request).response
+        if response is None or response not in response.channel.messages:
+            raise ApiError(404, 10008, "Unknown Message")
+        return response
+
+    def _edit_original(self, request: Request) -> Payload:
+        return self._change(self._original(request), request)
+
+    def _delete_original(self, request: Request) -> None:
+        self._remove(self._original(request))
+
+    def _follow_up(self, request: Request) -> Payload:
+        """The first one after a deferral fills the placeholder."""
+        invocation = self._invocation(request)
+        assert invocation.response is not None
+        if invocation.response.thinking:
+            return self._change(invocation.response, request)
+        flags = (request.body.get("flags") or 0) & (EPHEMERAL | SUPPRESS_EMBEDS)
+        message = self._answer(invocation, _content(request.body, request.files), flags, request.files)
+        invocation.followups.append(message)
+        self._show(message)
+        return message.payload()
+
+
+def _content(body: Payload, files: list[File]) -> str:
+    """Discord strips what is sent, and refuses what is empty or too long."""
+    text = (body.get("content") or "").strip()
+    if len(text) > CONTENT_LIMIT:
+        raise ApiError(400, 50035, "Invalid Form Body: content: Must be 2000 or fewer in length.")
+    if not text and not files:
+        raise ApiError(400, 50006, "Cannot send an empty message")
+    return text
