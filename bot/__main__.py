@@ -45,16 +45,22 @@ def main() -> None:
     cli()
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"chorus {version('chorus')}")
+        raise typer.Exit
+
+
 @cli.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version),
+    ] = False,
 ) -> None:
     """Options that stand before any command."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"chorus {installed('chorus')}")
-        raise typer.Exit
 
 
 @cli.command()
@@ -207,7 +213,7 @@ def _serve(
 
         async def interrupted() -> None:
             if interrupt is None or not await interrupt():
-                serving.cancel()
+                app.stop()
 
         def on_interrupt() -> None:
             task = asyncio.create_task(interrupted())
@@ -215,11 +221,8 @@ def _serve(
             task.add_done_callback(interrupts.discard)
 
         loop.add_signal_handler(signal.SIGINT, on_interrupt)
-        loop.add_signal_handler(signal.SIGTERM, serving.cancel)
-        try:
-            await serving
-        except asyncio.CancelledError:
-            typer.echo(err=True)
+        loop.add_signal_handler(signal.SIGTERM, app.stop)
+        await serving
 
     try:
         with _progress() as progress:

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import timedelta
+from typing import Any
 
 from adapters.base import Adapter
 from adapters.errors import AdapterError, Misconfigured
@@ -22,6 +24,9 @@ from bot.turn import Turns
 from inference import Engine
 
 log = logging.getLogger(__name__)
+
+GRACE = timedelta(seconds=4)
+"""At the end, for answers and for deliveries each: a service manager waits ten seconds before it kills."""
 
 
 class NothingToServe(Exception):
@@ -43,42 +48,69 @@ class App:
         self._adapters = adapters
         self._engine = engine
         self._on_open = on_open  # told when the model is loaded and the platforms are next
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the run: what is being sent is sent, what is being answered is finished or left for the next
+        run, within `GRACE` each."""
+        self._stopping.set()
 
     async def run(self) -> None:
-        """Serve until cancelled, or until every platform has ended and what it asked is answered.
+        """Serve until `stop`, or until every platform has ended and what it asked is answered.
 
         Raises DatabaseError, ModelNotFound and NothingToServe; each says what to do. Whatever ends the run,
         unfinished questions and undelivered answers stay stored for the next one.
         """
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(Database(self._settings.database.url))
-            engine = await resources.enter_async_context(self._engine)
+            opening = asyncio.ensure_future(resources.enter_async_context(self._engine))
+            if await self._stopped_before(opening):
+                opening.cancel()
+                return
+            engine = opening.result()
             self._on_open()
             tasks = await resources.enter_async_context(asyncio.TaskGroup())
             adapters = {adapter.platform: adapter for adapter in self._adapters}
             worker = OutboxWorker(database, adapters, tasks)
             turns = Turns(database, adapters, engine, worker, self._settings)
             dispatcher = Dispatcher(database, turns, worker, self._settings, tasks)
-            mistakes = await asyncio.gather(
-                *(self._serve(adapter, dispatcher, worker, tasks) for adapter in self._adapters)
+            serving = asyncio.gather(
+                *(tasks.create_task(self._serve(one, dispatcher, worker)) for one in self._adapters)
             )
+            if await self._stopped_before(serving):
+                await dispatcher.close(GRACE)
+                await worker.close(GRACE)
+                serving.cancel()
+                await asyncio.gather(serving, return_exceptions=True)
+                return
             await dispatcher.idle()
             await worker.all_drained()
-        if mistakes and all(mistakes):
+        mistakes = serving.result()
+        if all(mistakes):
             raise NothingToServe("; ".join(str(mistake) for mistake in mistakes))
 
+    async def _stopped_before(self, work: asyncio.Future[Any]) -> bool:
+        """Wait until `work` is done or `stop` is called, and tell whether it was `stop`. The work goes on."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+            return not work.done()
+        finally:
+            stopping.cancel()
+
     async def _serve(
-        self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker, tasks: asyncio.TaskGroup
+        self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker
     ) -> Misconfigured | None:
         """Run an adapter to its end. One that is set up wrongly does not keep the others from serving."""
-        welcome = tasks.create_task(self._welcome(adapter, dispatcher, worker))
-        try:
-            await adapter.run(dispatcher.publish)
-        except Misconfigured as mistake:
-            log.error("%s: %s", adapter.platform, mistake)
-            return mistake
-        finally:
-            welcome.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            welcome = tasks.create_task(self._welcome(adapter, dispatcher, worker))
+            try:
+                await adapter.run(dispatcher.publish)
+            except Misconfigured as mistake:
+                log.error("%s: %s", adapter.platform, mistake)
+                return mistake
+            finally:
+                welcome.cancel()
         return None
 
     async def _welcome(self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker) -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 SLOWER_EVERY = 2000  # characters after which previews come half as often again
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
+LAST_REQUEST = timedelta(seconds=30)  # for a preview under way when the answer ends
 
 Sleep = Callable[[float], Awaitable[None]]
 SavePlaceholder = Callable[[int, MessageRef], Awaitable[None]]
@@ -84,8 +85,9 @@ class Preview:
             return
         self._ending.set()
         self._news.set()
-        if kind is not None and not issubclass(kind, Exception):
-            self._task.cancel()
+        # Also when the turn is cancelled: a message that is being sent now shall be remembered.
+        await asyncio.wait([self._task], timeout=LAST_REQUEST.total_seconds())
+        self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     def show(self, text: str) -> None:
@@ -207,6 +209,8 @@ class OutboxWorker:
         self._tasks = tasks
         self._sleep = sleep
         self._queues: dict[tuple[str, str], _Queue] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def recover(self, platform: str) -> None:
         """Take up what an earlier run did not deliver."""
@@ -221,7 +225,9 @@ class OutboxWorker:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue()
-            self._tasks.create_task(self._send_all(*key, queue), name=f"outbox {key}")
+            task = self._tasks.create_task(self._send_all(*key, queue), name=f"outbox {key}")
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
         queue.news = True
 
     async def drained(self, chat: ChatRef) -> None:
@@ -235,11 +241,21 @@ class OutboxWorker:
         while self._queues:
             await next(iter(self._queues.values())).empty.wait()
 
+    async def close(self, grace: timedelta) -> None:
+        """Begin no further delivery and let those under way end, so that none is in doubt; one that only
+        waits for its platform is left to the next run."""
+        self._closing = True
+        if self._sending:
+            _, unfinished = await asyncio.wait(self._sending, timeout=grace.total_seconds())
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
     async def _send_all(self, platform: str, chat: str, queue: _Queue) -> None:
         try:
             while queue.news:
                 queue.news = False
-                while (delivery := await self._next(platform, chat)) is not None:
+                while not self._closing and (delivery := await self._next(platform, chat)) is not None:
                     await self._deliver(delivery)
         finally:
             del self._queues[platform, chat]

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from adapters.types import ChatRef, CommandInvoked, Event, MessageCreated
 from bot import texts
@@ -43,9 +43,8 @@ class Dispatcher:
         self._tasks = tasks
         self._live: set[str] = set()  # platforms whose events are worked on as they come
         self._queues: dict[ChatRef, deque[Entry]] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._active = 0
+        self._running: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def publish(self, event: Event) -> None:
         """Take an event in. Returns once it is stored; what was stored before is passed over."""
@@ -68,7 +67,18 @@ class Dispatcher:
 
     async def idle(self) -> None:
         """Returns when nothing is being worked on."""
-        await self._idle.wait()
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def close(self, grace: timedelta) -> None:
+        """Begin nothing new, give what runs a while to end, and leave the rest in the inbox."""
+        self._closing = True
+        self._live.clear()
+        if self._running:
+            _, unfinished = await asyncio.wait(self._running, timeout=grace.total_seconds())
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     def _schedule(self, entry: Entry) -> None:
         command = _command(entry.event)
@@ -84,20 +94,14 @@ class Dispatcher:
         self._start(self._work_off(entry.event.chat), f"conversation {entry.event.chat}")
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
-        self._active += 1
-        self._idle.clear()
         task = self._tasks.create_task(work, name=name)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, _: asyncio.Task[None]) -> None:
-        self._active -= 1
-        if self._active == 0:
-            self._idle.set()
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _work_off(self, chat: ChatRef) -> None:
         queue = self._queues[chat]
         try:
-            while queue:
+            while queue and not self._closing:
                 await self._run(queue[0])
                 queue.popleft()
         finally:

@@ -18,9 +18,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel
@@ -49,7 +49,7 @@ QUESTIONS = (
     "What is the opposite of brave?",
     "What is a violin?",
 )
-PICTURE_WIDTH = 64  # columns
+PICTURE_WIDTH = 56  # columns
 
 Row = tuple[str, ...]
 
@@ -75,7 +75,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
 def _default(field: FieldInfo) -> str:
     """A default that is made anew on each machine is left to the description."""
     if field.default_factory is not None:
-        return "its own"
+        return "differs by machine"
     return "-" if field.default is None else f"`{field.default}`"
 
 
@@ -108,7 +108,7 @@ def _choices(spec: CommandSpec) -> str:
     return ", ".join(choice for param in spec.params for choice in param.choices)
 
 
-def _table(head: Row, rows: list[Row]) -> str:
+def _table(head: Row, rows: Sequence[Row]) -> str:
     lines = [head, ("---",) * len(head), *(tuple(cell.replace("|", r"\|") for cell in row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -161,15 +161,15 @@ def converse() -> list[str]:
     return [json.loads(line)["text"] for line in finished.stdout.splitlines()]
 
 
-def draw(answers: list[str]) -> str:
+def draw(answers: Sequence[str]) -> str:
     """The conversation as a terminal shows it, as SVG that asks for no font from the network."""
     console = Console(
         record=True, file=io.StringIO(), width=PICTURE_WIDTH, force_terminal=True, highlight=False
     )
     console.print(Text(f"$ chorus chat --seed {SEED}", style="dim"))
     for question, answer in zip(QUESTIONS, answers, strict=True):
-        console.print(Text.assemble(("You:", "bold"), " ", question))
-        console.print(Text.assemble(("Chorus:", "bold cyan"), " ", answer, "\n"))
+        console.print(Text.assemble("\n", ("You: ", "bold"), question))
+        console.print(Text.assemble(("Chorus: ", "bold cyan"), answer))
     svg = console.export_svg(title="Chorus", unique_id="conversation")
     return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace(
         "Fira Code, monospace", "monospace"

@@ -34,7 +34,7 @@ from adapters.markup import discord_parts, discord_text, plain_text
 from adapters.ratelimit import Buckets, Clock, Sleep, TokenBucket
 from adapters.types import ChatRef, MessageRef, Part
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -109,7 +109,7 @@ class DiscordAdapter:
         try:
             await publish(event)
         except Exception:
-            _log.exception("/%s could not be stored", event.name)
+            log.exception("/%s could not be stored", event.name)
             await _acknowledge(interaction.response.send_message(_NOT_STORED, ephemeral=True))
         else:
             await _acknowledge(interaction.response.defer(ephemeral=ephemeral, thinking=True))
@@ -206,7 +206,7 @@ class DiscordAdapter:
                 return
             wanted = [payload(spec) for spec in commands]
             await client.http.bulk_upsert_global_commands(client.application_id, payload=wanted)
-            _log.info("registered %d commands at Discord", len(wanted))
+            log.info("registered %d commands at Discord", len(wanted))
 
     # One request each
 
@@ -283,7 +283,7 @@ class DiscordAdapter:
                 with self._requesting() as client:
                     await client.get_partial_messageable(int(chat.chat)).typing()
             except AdapterError as error:
-                _log.debug("no typing indicator in %s: %s", chat.chat, error)
+                log.debug("no typing indicator in %s: %s", chat.chat, error)
             await self._sleep(_TYPING_INTERVAL.total_seconds())
 
     def _edit_lock(self, message: MessageRef) -> asyncio.Lock:
@@ -297,7 +297,7 @@ async def _acknowledge(response: Coroutine[Any, Any, object]) -> None:
         with translated():
             await response
     except AdapterError as error:
-        _log.warning("a command could not be acknowledged: %s", error)
+        log.warning("a command could not be acknowledged: %s", error)
 
 
 async def _formatted(part: Part, write: Callable[[str], Awaitable[_T]]) -> _T:
@@ -309,7 +309,7 @@ async def _formatted(part: Part, write: Callable[[str], Awaitable[_T]]) -> _T:
         plain = plain_text(part.text)
         if plain == content:
             raise
-        _log.warning("Discord refused a formatted message, it goes out as plain text: %s", error)
+        log.warning("Discord refused a formatted message, it goes out as plain text: %s", error)
         return await write(plain)
 
 

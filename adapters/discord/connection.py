@@ -20,7 +20,7 @@ from adapters.discord.errors import LOGIN_REFUSED
 from adapters.errors import Misconfigured, Unreachable
 from adapters.ratelimit import Clock, Sleep
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _AUTHENTICATION_FAILED = 4004  # the gateway's close code for a bad token
 
@@ -99,24 +99,24 @@ class Connection:
                 if not message_content:
                     raise Misconfigured(_NO_INTENT_LEFT) from None
                 message_content = False
-                _log.warning(_NO_MESSAGE_CONTENT)
+                log.warning(_NO_MESSAGE_CONTENT)
                 continue
             except discord.LoginFailure as error:
                 raise Misconfigured(LOGIN_REFUSED) from error
             except discord.ConnectionClosed as error:
                 if error.code == _AUTHENTICATION_FAILED:
                     raise Misconfigured(LOGIN_REFUSED) from error
-                _log.warning("Discord closed the connection with code %s", error.code)
+                log.warning("Discord closed the connection with code %s", error.code)
             except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
-                _log.warning("can't connect to Discord: %s: %s", type(error).__name__, error)
+                log.warning("can't connect to Discord: %s: %s", type(error).__name__, error)
             except Exception:
                 # One event that discord.py can't read ends the whole connection; the next one may be well.
-                _log.exception("the connection to Discord ended unexpectedly")
+                log.exception("the connection to Discord ended unexpectedly")
             if self._clock() - started > _STEADY.total_seconds():
                 failures = 0
             pause = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**failures) * random.uniform(0.5, 1.0)
             failures = min(failures + 1, 16)
-            _log.info("connecting to Discord again in %.0f s", pause.total_seconds())
+            log.info("connecting to Discord again in %.0f s", pause.total_seconds())
             await self._sleep(pause.total_seconds())
 
     async def _live(self, client: discord.Client) -> None:
@@ -130,13 +130,13 @@ class Connection:
 
     def _session_begun(self, client: discord.Client) -> None:
         self._ready.set()
-        _log.info("connected to Discord as %s", client.user)
+        log.info("connected to Discord as %s", client.user)
         if not client.guilds and client.application_id is not None and not self._invited:
             self._invited = True
             url = discord.utils.oauth_url(
                 client.application_id, permissions=_INVITED_WITH, scopes=("bot", "applications.commands")
             )
-            _log.info("this bot is in no server yet. Invite it: %s", url)
+            log.info("this bot is in no server yet. Invite it: %s", url)
 
 
 class _Client(discord.Client):
@@ -177,7 +177,7 @@ class _Client(discord.Client):
             await self._handle_interaction(interaction)
 
     async def on_error(self, event_method: str, /, *args: object, **kwargs: object) -> None:
-        _log.exception("%s failed", event_method)
+        log.exception("%s failed", event_method)
 
     @contextmanager
     def _in_hand(self) -> Iterator[None]:

@@ -7,9 +7,11 @@ of its own, because a long prompt takes milliseconds.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -86,11 +88,35 @@ class LocalEngine:
         self._loop = asyncio.get_running_loop()
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenizer")
         try:
-            await self._loop.run_in_executor(self._tokenizing, self._open)
+            await self._in_daemon_thread(self._open)
         except BaseException:
             self._tokenizing.shutdown(wait=False, cancel_futures=True)
             raise
         return self
+
+    async def _in_daemon_thread(self, work: Callable[[], None]) -> None:
+        """Run `work` in a thread that does not keep the process from ending: a download can take minutes."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def finish(error: BaseException | None) -> None:
+            if done.cancelled():
+                return
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+        def run() -> None:
+            error: BaseException | None = None
+            try:
+                work()
+            except BaseException as raised:
+                error = raised
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+                self._loop.call_soon_threadsafe(finish, error)
+
+        threading.Thread(target=run, name="model loading", daemon=True).start()
+        await done
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
