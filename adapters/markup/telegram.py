@@ -21,7 +21,7 @@ from adapters.types import Part
 if TYPE_CHECKING:
     from telegram import MessageEntity
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LIMIT = 4096
 """UTF-16 code units in a message (https://core.telegram.org/bots/api#sendmessage)."""
@@ -66,7 +66,7 @@ def telegram_text(markdown: str) -> tuple[str, list[MessageEntity]]:
         raise
     except BaseException as exc:  # the parser is Rust, whose panics are no Exception
         where = "".join(traceback.format_tb(exc.__traceback__))
-        logger.warning("A text is sent without formatting: %s\n%s", type(exc).__name__, where)
+        log.warning("A text is sent without formatting: %s\n%s", type(exc).__name__, where)
     return plain_text(source), []
 
 
