@@ -148,8 +148,7 @@ def converse() -> list[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     with tempfile.TemporaryDirectory() as folder:
         environment["CHORUS_DATABASE__URL"] = f"sqlite+aiosqlite:///{folder}/chorus.sqlite3"
-        # The interpreter that runs this file, with arguments that stand here.
-        finished = subprocess.run(  # noqa: S603
+        finished = subprocess.run(  # noqa: S603  this interpreter, with arguments that stand here
             [sys.executable, "-m", "bot", "chat", "--json", "--model", "embedded", "--seed", str(SEED)],
             input="\n".join(QUESTIONS),
             env=environment,

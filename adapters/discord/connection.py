@@ -55,7 +55,6 @@ _INVITED_WITH = discord.Permissions(
     send_messages_in_threads=True,
     attach_files=True,
     read_message_history=True,
-    use_application_commands=True,
 )
 
 OnMessage = Callable[[discord.Message, discord.ClientUser], Awaitable[None]]
