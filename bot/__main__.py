@@ -66,8 +66,13 @@ def options(
 @cli.command()
 def run() -> None:
     """Serve every platform that is set up; with none, open a conversation here."""
+    from adapters.errors import Misconfigured
+
     settings = _settings({})
-    adapters = _platforms(settings)
+    try:
+        adapters = _platforms(settings)
+    except Misconfigured as error:
+        _fail(str(error), USAGE_ERROR)
     if adapters:
         _serve(settings, adapters, terminal_log=True)
     else:

@@ -5,9 +5,10 @@ async with inference.open_engine("embedded") as engine:
         ...
 """
 
+from inference.embedded import EMBEDDED
 from inference.engine import Engine
 from inference.errors import ContextTooLong, EngineUnavailable, InferenceError, ModelNotFound, Overloaded
-from inference.registry import EMBEDDED, open_engine
+from inference.registry import open_engine
 from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, SamplingParams, Usage
 
 __all__ = [

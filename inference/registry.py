@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from inference.embedded import EMBEDDED
 
 if TYPE_CHECKING:
     from inference.local.engine import LocalEngine
-
-EMBEDDED = "embedded"
-"""The name of the small chat model that ships with Chorus."""
-
-Progress = Callable[[str], None]
-"""Told what is being done while a model opens, in a few words."""
 
 
 def open_engine(name: str = EMBEDDED, **options: Any) -> LocalEngine:

@@ -18,13 +18,12 @@ from typing import Self
 
 from inference.errors import ContextTooLong, EngineUnavailable, Overloaded
 from inference.local.cache import BlockManager
-from inference.local.load import LoadedModel, load_model
+from inference.local.load import LoadedModel, Progress, load_model
 from inference.local.runner import BLOCK_SIZE, TorchRunner
 from inference.local.scheduler import Scheduler
 from inference.local.sequence import Decoding
 from inference.local.sequence import Sequence as ModelSequence
 from inference.local.worker import Generation, Output, Worker
-from inference.registry import Progress
 from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, Usage
 
 MIB = 1 << 20

@@ -11,16 +11,18 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from inference.embedded import EMBEDDED, FOLDER
 from inference.errors import ModelNotFound
 from inference.local.sequence import Decoding
 from inference.local.template import ChatTemplate
-from inference.registry import EMBEDDED
 
 log = logging.getLogger(__name__)
 
-EMBEDDED_FOLDER = Path(__file__).parents[1] / "embedded" / "model"
 WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 SMALL_PARAMETERS = 100_000_000  # below, f32 costs little memory and is the quicker on most processors
+Progress = Callable[[str], None]
+"""Told what is being done while a model opens, in a few words."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -44,9 +46,7 @@ class LoadedModel:
         return text
 
 
-def load_model(
-    name: str, *, dtype: str, device: str, progress: Callable[[str], None] = lambda _: None
-) -> LoadedModel:
+def load_model(name: str, *, dtype: str, device: str, progress: Progress = lambda _: None) -> LoadedModel:
     """Load `embedded`, a local folder, or a hub id. Blocks for seconds or, when it downloads, minutes.
 
     `dtype` is auto, float32, bfloat16 or float16; `device` auto or what torch calls it. Raises ModelNotFound.
@@ -77,10 +77,10 @@ def load_model(
     )
 
 
-def _resolve(name: str, progress: Callable[[str], None]) -> Path:
+def _resolve(name: str, progress: Progress) -> Path:
     """The folder that holds the model, downloaded first if it is a hub id that isn't here yet."""
     if name == EMBEDDED:
-        return EMBEDDED_FOLDER
+        return FOLDER
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

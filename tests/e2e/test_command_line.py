@@ -96,6 +96,12 @@ async def test_a_misspelt_setting_is_one_line(chorus: CommandLine) -> None:
     assert "secret" not in result.err
 
 
+async def test_a_token_that_can_not_be_one_is_one_line(chorus: CommandLine) -> None:
+    result = await chorus("run", TELEGRAM__TOKEN="my secret")
+    assert_one_friendly_line(result, 2, "CHORUS_TELEGRAM__TOKEN", "@BotFather")
+    assert "my secret" not in result.err
+
+
 async def test_a_model_that_does_not_exist_is_one_line(chorus: CommandLine) -> None:
     result = await chorus("chat", "--message", "Hello", "--model", "./nowhere")
     assert_one_friendly_line(result, 1, "no folder", "nowhere")
