@@ -74,27 +74,28 @@ class App:
             worker = OutboxWorker(database, adapters, tasks)
             turns = Turns(database, adapters, engine, worker, self._settings)
             dispatcher = Dispatcher(database, turns, worker, self._settings, tasks)
-            serving = asyncio.gather(
-                *(tasks.create_task(self._serve(one, dispatcher, worker)) for one in self._adapters)
-            )
-            if await self._stopped_before(serving):
+            serving = [tasks.create_task(self._serve(one, dispatcher, worker)) for one in self._adapters]
+            if await self._stopped_before(*serving):
                 await dispatcher.close(GRACE)
                 await worker.close(GRACE)
-                serving.cancel()
-                await asyncio.gather(serving, return_exceptions=True)
+                for task in serving:
+                    task.cancel()
                 return
             await dispatcher.idle()
             await worker.all_drained()
-        mistakes = serving.result()
+        mistakes = [task.result() for task in serving]
         if all(mistakes):
             raise NothingToServe("; ".join(str(mistake) for mistake in mistakes))
 
-    async def _stopped_before(self, work: asyncio.Future[Any]) -> bool:
-        """Wait until `work` is done or `stop` is called, and tell whether it was `stop`. The work goes on."""
+    async def _stopped_before(self, *work: asyncio.Future[Any]) -> bool:
+        """Wait until `work` is done or `stop` is called; True if that was `stop`. The work goes on."""
         stopping = asyncio.create_task(self._stopping.wait())
+        pending = set(work)
         try:
-            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
-            return not work.done()
+            while pending and not stopping.done():
+                await asyncio.wait([*pending, stopping], return_when=asyncio.FIRST_COMPLETED)
+                pending = {one for one in pending if not one.done()}
+            return bool(pending)
         finally:
             stopping.cancel()
 

@@ -54,7 +54,7 @@ def test_top_p_leaves_the_fewest_that_reach_it() -> None:
 
 def test_top_p_is_exact_when_many_tokens_are_needed_to_reach_it() -> None:
     logits = [0.0] * 5000  # all alike: 0.9 needs 4500 of them, more than the first look takes
-    assert len(draw(logits, count=9000, top_p=0.9)) > 3000
+    assert len(draw(logits, count=2500, top_p=0.9)) > 1500
 
 
 def test_a_repetition_penalty_makes_what_was_said_less_likely() -> None:
