@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := adapters bot inference migrations tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow check format docs wheel clean
+.PHONY: help install run test test-slow check format docs wheel bench-engine soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -54,5 +54,28 @@ docs: $(VENV)/.installed-dev ## write the generated parts of the documentation a
 wheel: $(VENV)/.installed-dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
+SHAPE ?= smol
+N ?= 1 4 16
+ROUNDS ?= 3
+PEERS ?= transformers-generate transformers-batching
+PEER_VENVS := $(patsubst %,.bench/%/.installed,$(filter openvino vllm,$(PEERS)))
+
+bench-engine: $(VENV)/.installed-dev $(PEER_VENVS) ## compare the engine with its PEERS; see benchmarks/README.md
+	@$(BIN)/python -m benchmarks.compare --shape $(SHAPE) --conversations $(N) --rounds $(ROUNDS) --peers $(PEERS)
+
+# The uninstalled packages are built for CUDA and fail beside torch for the CPU; the peers do without them.
+.bench/%/.installed: benchmarks/peers/%.txt
+	@echo "Installing $* (gigabytes, the first time) ..."
+	@mkdir -p .bench
+	@{ $(PYTHON) -m venv --clear .bench/$* \
+		&& .bench/$*/bin/python -m pip install --requirement $< \
+		&& .bench/$*/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec \
+		&& touch $@; } > .bench/$*.log 2>&1 || echo "$* could not be installed; .bench/$*.log tells why"
+
+MINUTES ?= 60
+
+soak: $(VENV)/.installed-dev ## random requests for MINUTES=60: nothing may be lost, memory may not grow
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
 clean: ## remove what was built, .venv included
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -104,6 +104,38 @@ def chat(
         }
     )
     _converse(settings, _console(settings, message=message, as_json=json))
+
+
+@cli.command()
+def bench(
+    shape: Annotated[str, typer.Option(help="smol, qwen, or the folder of a model.")] = "smol",
+    precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Of weights and cache.")] = "bf16",
+    conversations: Annotated[int, typer.Option(min=1, help="How many at once.")] = 4,
+    turns: Annotated[int, typer.Option(min=1, help="Questions in each conversation.")] = 4,
+    question: Annotated[int, typer.Option(min=1, help="Tokens of a question.")] = 30,
+    answer: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 64,
+    system: Annotated[int, typer.Option(min=1, help="Tokens of the system prompt that all share.")] = 200,
+    history: Annotated[int, typer.Option(min=0, help="Tokens said before, cached already.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Measure how fast this machine answers, with random weights and random questions."""
+    from bot.bench_command import run_bench
+    from inference import ModelNotFound
+
+    try:
+        run_bench(
+            shape,
+            precision,
+            conversations=conversations,
+            turns=turns,
+            question=question,
+            answer=answer,
+            system=system,
+            history=history,
+            as_json=json,
+        )
+    except (ModelNotFound, ValueError) as error:
+        _fail(str(error), FAILURE)
 
 
 @database_cli.command()
@@ -210,6 +242,8 @@ def _serve(
             device=model.device,
             cache_mb=model.cache_mb,
             context_length=model.context_length,
+            spill_folder=data_folder() / "cache" if model.spill_mb else None,
+            spill_mb=model.spill_mb,
             progress=progress,
         )
         app = App(settings, adapters, engine, on_open=lambda: progress(""))

@@ -61,7 +61,10 @@ class ModelSettings(_Section):
         "auto", description="The weights' precision."
     )
     device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
-    cache_mb: int = Field(512, ge=1, description="Bound of the KV cache in MiB.")
+    cache_mb: float = Field(512, gt=0, description="Bound of the KV cache in MiB.")
+    spill_mb: float = Field(
+        1024, ge=0, description="Disk space in MiB for conversations that left the cache; 0 for none."
+    )
     context_length: int | None = Field(
         None, ge=16, description="Tokens of prompt and answer, if less than the model can."
     )

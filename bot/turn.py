@@ -177,6 +177,7 @@ class Turns:
             sampling=SamplingParams(
                 max_tokens=model.max_tokens, temperature=model.temperature, seed=model.seed
             ),
+            client=f"{event.chat.platform}:{event.author.id}",
         )
         async with self._database.read() as session:
             standing = await self._standing(session, entry)

@@ -9,7 +9,16 @@ from inference.embedded import EMBEDDED
 from inference.engine import Engine
 from inference.errors import ContextTooLong, EngineUnavailable, InferenceError, ModelNotFound, Overloaded
 from inference.registry import open_engine
-from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, SamplingParams, Usage
+from inference.types import (
+    ChatMessage,
+    Delta,
+    Finished,
+    FinishReason,
+    Request,
+    SamplingParams,
+    TokenLogprob,
+    Usage,
+)
 
 __all__ = [
     "EMBEDDED",
@@ -25,6 +34,7 @@ __all__ = [
     "Overloaded",
     "Request",
     "SamplingParams",
+    "TokenLogprob",
     "Usage",
     "open_engine",
 ]

@@ -12,27 +12,61 @@ The prefix tree's nodes are full blocks: a path from the root spells the tokens 
 that begin with the same tokens share the blocks of what they have in common. A sequence holds every node on
 its path; therefore a node that is held has only held ancestors, and eviction can go from the leaves.
 
+What is evicted can be kept elsewhere, in a `Spill`, and comes back from there when its prefix is asked for
+again: the tree goes on where it was.
+
 Everything here belongs to the model thread; nothing is locked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+from array import array
 from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+
+class Spill(Protocol):
+    """Where blocks' contents go when they are evicted. `key` stands for a block and all before it."""
+
+    def has(self, key: bytes) -> bool: ...
+
+    def save(self, key: bytes, block: int) -> None:
+        """Keep a block's contents; it will be written over when this returns. May decline."""
+        ...
+
+    def load(self, key: bytes, block: int) -> bool:
+        """Bring contents back into a block. False if they can't be had after all."""
+        ...
 
 
 class Node:
     """A full block in the prefix tree. `tokens` are the block's own; the path gives those before."""
 
-    __slots__ = ("block", "children", "holders", "last_used", "parent", "tokens")
+    __slots__ = ("_key", "block", "children", "holders", "last_used", "parent", "tokens")
 
     def __init__(self, block: int, tokens: tuple[int, ...], parent: Node | None) -> None:
+        self._key: bytes | None = b"" if parent is None else None
         self.block = block
         self.tokens = tokens
         self.parent = parent
         self.children: dict[tuple[int, ...], Node] = {}
         self.holders = 0  # sequences that run on this block
         self.last_used = 0  # the manager's logical time
+
+    @property
+    def key(self) -> bytes:
+        """A digest of all tokens from the root to here."""
+        if self._key is None:
+            assert self.parent is not None
+            self._key = chain(self.parent.key, self.tokens)
+        return self._key
+
+
+def chain(before: bytes, tokens: Sequence[int]) -> bytes:
+    """The key of a block with these tokens behind the block with key `before`."""
+    return hashlib.blake2b(before + array("q", tokens).tobytes(), digest_size=20).digest()
 
 
 class BlockTable:
@@ -55,7 +89,7 @@ class BlockTable:
 class BlockManager:
     """Hands out blocks, remembers prefixes, evicts the longest unused."""
 
-    def __init__(self, total: int, size: int) -> None:
+    def __init__(self, total: int, size: int, spill: Spill | None = None) -> None:
         if total < 1 or size < 1:
             raise ValueError("a block pool has at least one block of at least one token")
         self.total = total
@@ -66,6 +100,7 @@ class BlockManager:
         self._cached = 0
         self._held = 0
         self._time = 0
+        self._spill = spill
 
     @property
     def free(self) -> int:
@@ -85,13 +120,26 @@ class BlockManager:
         table = BlockTable()
         node = self._root
         for start in range(0, len(tokens) - self.size, self.size):
-            child = node.children.get(tuple(tokens[start : start + self.size]))
+            wanted = tuple(tokens[start : start + self.size])
+            child = node.children.get(wanted) or self._restore(node, wanted)
             if child is None:
                 break
             self._hold(child)
             table.nodes.append(child)
             node = child
         return table
+
+    def fork(self, table: BlockTable) -> tuple[BlockTable, list[tuple[int, int]]] | None:
+        """A second table over the same tokens: full blocks are shared, the others get copies, which the
+        caller has to make: (source, target) block numbers. None if there are not enough blocks."""
+        other = BlockTable()
+        for node in table.nodes:
+            self._hold(node)
+            other.nodes.append(node)
+        if not self.reserve(other, len(table) * self.size):
+            self.release(other)
+            return None
+        return other, list(zip(table.private, other.private, strict=True))
 
     def reserve(self, table: BlockTable, length: int) -> bool:
         """Give `table` room for `length` tokens in all, evicting what is cached if need be. False if there is
@@ -144,6 +192,15 @@ class BlockManager:
         while self._evict():
             pass
 
+    def spill_newest(self, count: int) -> None:
+        """Hand the `count` blocks used last to the spill, because the pool is about to go. No block is used
+        later than the one before it, so whole paths are kept."""
+        if self._spill is None or count < 1:
+            return
+        for node in sorted(self._walk(), key=lambda one: one.last_used)[-count:]:
+            if not self._spill.has(node.key):
+                self._spill.save(node.key, node.block)
+
     def check_integrity(self) -> None:
         """Raises AssertionError unless every block is in exactly one state and every count is right."""
         nodes = list(self._walk())
@@ -176,6 +233,8 @@ class BlockManager:
             if gone or node.holders or node.children or node.last_used != last_used:
                 continue  # used again since it was offered
             assert node.parent is not None
+            if self._spill is not None and not self._spill.has(node.key):
+                self._spill.save(node.key, node.block)
             del node.parent.children[node.tokens]
             self._cached -= 1
             self._free.append(node.block)
@@ -183,6 +242,20 @@ class BlockManager:
                 self._offer(node.parent)
             return True
         return False
+
+    def _restore(self, parent: Node, tokens: tuple[int, ...]) -> Node | None:
+        """Bring a block back from the spill, as a child of `parent`; None if it isn't there."""
+        if self._spill is None or not self._spill.has(key := chain(parent.key, tokens)):
+            return None
+        if not self._free and not self._evict():
+            return None
+        block = self._free.pop()
+        if not self._spill.load(key, block):
+            self._free.append(block)
+            return None
+        node = parent.children[tokens] = Node(block, tokens, parent)
+        self._cached += 1
+        return node
 
     def _walk(self) -> Iterator[Node]:
         stack = list(self._root.children.values())

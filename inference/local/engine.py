@@ -13,17 +13,24 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from inference.errors import ContextTooLong, EngineUnavailable, Overloaded
+from inference.local.beam import BeamSearch
 from inference.local.cache import BlockManager
+from inference.local.core import Core, Outputs
+from inference.local.generation import Ending, Generation, Output, Sampling, Searching
 from inference.local.load import LoadedModel, Progress, load_model
 from inference.local.runner import BLOCK_SIZE, TorchRunner
 from inference.local.scheduler import Scheduler
 from inference.local.sequence import Decoding
 from inference.local.sequence import Sequence as ModelSequence
-from inference.local.worker import Generation, Output, Worker
+from inference.local.spill import BlockSpill
+from inference.local.statistics import Counters, EngineStats
+from inference.local.worker import Worker
 from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, Usage
 
 MIB = 1 << 20
@@ -37,7 +44,10 @@ class LocalOptions:
     `dtype`: auto, float32, bfloat16 or float16. `device`: auto, cpu, cuda. `cache_mb`: bound of the KV cache
     in MiB. `context_length`: tokens that prompt and answer may have, at most what the model was made for.
     `max_running`: sequences in a step. `max_waiting`: requests beyond that before Overloaded. `step_tokens`:
-    tokens in a step; more makes long prompts quicker and the pauses of running answers longer.
+    tokens in a step; more makes long prompts quicker and the pauses of running answers longer. `speculate`:
+    tokens guessed ahead by prompt lookup while few sequences run, 0 for none; the answer stays the same.
+    `invariant`: an answer is the same bit for bit whatever else runs, at some cost in speed. `spill_folder`:
+    where evicted blocks are kept, up to `spill_mb` MiB; None keeps none.
     """
 
     dtype: str = "auto"
@@ -47,20 +57,11 @@ class LocalOptions:
     max_running: int = 32
     max_waiting: int = 1000
     step_tokens: int = 256
+    speculate: int = 4
+    invariant: bool = False
+    spill_folder: Path | None = None
+    spill_mb: float = 1024
     progress: Progress = lambda _: None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What an engine is doing now. free_blocks + held_blocks + cached_blocks = total_blocks."""
-
-    waiting: int
-    running: int
-    free_blocks: int
-    held_blocks: int
-    cached_blocks: int
-    total_blocks: int
-    preemptions: int
 
 
 class LocalEngine:
@@ -74,6 +75,8 @@ class LocalEngine:
         self._streams: dict[str, asyncio.Queue[Output]] = {}
         self._admitted: set[str] = set()  # requests that the model thread knows
         self._typical_seconds = 1.0  # running average of an answer's time
+        self._counters = Counters()
+        self._spill: BlockSpill | None = None
 
     @property
     def model(self) -> str:
@@ -128,7 +131,13 @@ class LocalEngine:
 
     def _open(self) -> None:
         options = self._options
-        loaded = load_model(self._name, dtype=options.dtype, device=options.device, progress=options.progress)
+        loaded = load_model(
+            self._name,
+            dtype=options.dtype,
+            device=options.device,
+            room=int(options.cache_mb * MIB),
+            progress=options.progress,
+        )
         runner = TorchRunner(loaded.model)
         wanted = min(options.context_length or loaded.context_length, loaded.context_length)
         blocks = max(1, int(options.cache_mb * MIB / runner.block_bytes))
@@ -136,12 +145,30 @@ class LocalEngine:
         blocks = min(blocks, options.max_running * -(-wanted // BLOCK_SIZE))
         self._context_length = min(wanted, blocks * BLOCK_SIZE)
         runner.allocate(blocks)
-        scheduler = Scheduler(
-            BlockManager(blocks, BLOCK_SIZE), max_running=options.max_running, step_tokens=options.step_tokens
+        if options.spill_folder is not None:
+            self._spill = BlockSpill(
+                options.spill_folder,
+                runner,
+                limit=int(options.spill_mb * MIB),
+                fingerprint=f"{loaded.fingerprint}-{'invariant' if options.invariant else 'plain'}",
+            )
+        self._scheduler = Scheduler(
+            BlockManager(blocks, BLOCK_SIZE, self._spill),
+            max_running=options.max_running,
+            step_tokens=options.step_tokens,
+            speculate=options.speculate,
         )
+        core = Core(self._scheduler, runner, self._counters, time.monotonic)
         self._loaded = loaded
-        self._worker = Worker(scheduler, runner, self._emit)
+        self._worker = Worker(core, self._emit, at_end=partial(self._spill_cache, runner.block_bytes))
         self._worker.start()
+
+    def _spill_cache(self, block_bytes: int) -> None:
+        """On the model thread, at the end: keep what the next run may want."""
+        if self._spill is not None:
+            self._spill.thorough = True
+            self._scheduler.blocks.spill_newest(int(self._options.spill_mb * MIB) // block_bytes)
+            self._spill.flush()
 
     async def generate(self, request: Request) -> AsyncGenerator[Delta | Finished, None]:
         """See `Engine.generate`."""
@@ -190,18 +217,32 @@ class LocalEngine:
         return len(tokens)
 
     def stats(self) -> EngineStats:
-        """A snapshot. The counts are the model thread's and may be a step apart while it runs."""
-        _, worker = self._serving()
-        scheduler = worker.scheduler
-        blocks = scheduler.blocks
+        """A snapshot. The numbers are the model thread's and may be a step apart while it runs."""
+        self._serving()
+        scheduler, blocks, counters = self._scheduler, self._scheduler.blocks, self._counters
+        computed, output = counters.rates()
         return EngineStats(
             waiting=len(scheduler.waiting),
             running=len(scheduler.running),
+            max_running=scheduler.max_running,
             free_blocks=blocks.free,
             held_blocks=blocks.held,
             cached_blocks=blocks.cached,
             total_blocks=blocks.total,
             preemptions=scheduler.preemptions,
+            spilled_blocks=self._spill.spilled if self._spill else 0,
+            restored_blocks=self._spill.restored if self._spill else 0,
+            steps=counters.steps,
+            mean_rows=counters.rows / counters.steps if counters.steps else 0.0,
+            prompt_tokens=counters.prompt_tokens,
+            cached_tokens=counters.cached_tokens,
+            output_tokens=counters.output_tokens,
+            guessed_tokens=counters.guessed_tokens,
+            accepted_tokens=counters.accepted_tokens,
+            computed_per_second=computed,
+            output_per_second=output,
+            first_token=counters.first_token.snapshot(),
+            between_tokens=counters.between_tokens.snapshot(),
         )
 
     def _serving(self) -> tuple[LoadedModel, Worker]:
@@ -240,21 +281,33 @@ class LocalEngine:
             max_output=min(sampling.max_tokens or room, room),
             decoding=Decoding.resolve(sampling, loaded.decoding),
             seed=sampling.seed,
+            client=request.client,
+            priority=request.priority,
         )
-        plain_chat = request.messages is not None
-        return Generation(
-            sequence,
+        own_stop = loaded.template.stop if request.messages is not None else ()
+        stop_tokens = frozenset() if sampling.ignore_eos else loaded.stop_tokens
+        ending = Ending(
             decode=loaded.decode,
-            stop=(*sampling.stop, *(loaded.template.stop if plain_chat else ())),
-            stop_tokens=frozenset() if sampling.ignore_eos else loaded.stop_tokens,
-            received=received,
+            stop=(*sampling.stop, *own_stop),
+            stop_tokens=stop_tokens | frozenset(sampling.stop_token_ids),
+            deadline=None if request.deadline is None else received + request.deadline.total_seconds(),
         )
+        common: dict[str, Any] = {"received": received, "clock": time.monotonic, "counters": self._counters}
+        if sampling.beam_width == 1:
+            return Sampling(sequence, ending, **common)
+        search = BeamSearch(
+            sequence,
+            width=sampling.beam_width,
+            length_penalty=sampling.length_penalty,
+            stop_tokens=ending.stop_tokens,
+        )
+        return Searching(sequence, ending, search, **common)
 
-    def _emit(self, outputs: list[tuple[str, Output]]) -> None:
+    def _emit(self, outputs: Outputs) -> None:
         """From the model thread: one crossing to the event loop for all of a step's outputs."""
         self._loop.call_soon_threadsafe(self._deliver, outputs)
 
-    def _deliver(self, outputs: list[tuple[str, Output]]) -> None:
+    def _deliver(self, outputs: Outputs) -> None:
         for request_id, output in outputs:
             stream = self._streams.get(request_id)
             if stream is not None:

@@ -15,6 +15,13 @@ from inference.embedded import EMBEDDED, FOLDER
 from inference.errors import ModelNotFound
 from inference.local.sequence import Decoding
 from inference.local.template import ChatTemplate
+from inference.local.weights import (
+    OVERHEAD,
+    available_memory,
+    fingerprint,
+    parameter_counts,
+    weights_files,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +44,7 @@ class LoadedModel:
     context_length: int
     stop_tokens: frozenset[int]
     decoding: Decoding  # the model's own defaults
+    fingerprint: str  # of its configuration, weights and dtype
 
     def decode(self, tokens: list[int]) -> str:
         """Text of token ids, special tokens left out."""
@@ -46,34 +54,45 @@ class LoadedModel:
         return text
 
 
-def load_model(name: str, *, dtype: str, device: str, progress: Progress = lambda _: None) -> LoadedModel:
+def load_model(
+    name: str,
+    *,
+    dtype: str,
+    device: str,
+    room: int = 0,
+    progress: Progress = lambda _: None,
+) -> LoadedModel:
     """Load `embedded`, a local folder, or a hub id. Blocks for seconds or, when it downloads, minutes.
 
-    `dtype` is auto, float32, bfloat16 or float16; `device` auto or what torch calls it. Raises ModelNotFound.
+    `dtype` is auto, float32, bfloat16 or float16; `device` auto or what torch calls it. Raises ModelNotFound,
+    also for a model that, with `room` bytes beside its weights, would not fit into memory.
     """
     folder = _resolve(name, progress)
+    files = weights_files(folder)
+    where = _device(device)
+    kind = _dtype(dtype, where, sum(parameter_counts(files)))
+    _check_memory(name, sum(parameter_counts(files)) * kind.itemsize, room, where)
     progress(f"loading {name}")
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    where = _device(device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind)
         generation = _generation_config(GenerationConfig, folder, model)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelNotFound(f"the model {name} could not be loaded: {reason}") from error
-    model = model.to(device=where, dtype=_dtype(dtype, where, model)).eval()
     return LoadedModel(
         name=name,
-        model=model,
+        model=model.to(where).eval(),
         tokenizer=tokenizer,
         template=ChatTemplate(tokenizer),
         context_length=_context_length(model.config, tokenizer),
         stop_tokens=_stop_tokens(generation, tokenizer),
         decoding=_decoding(generation),
+        fingerprint=fingerprint(folder, files, kind),
     )
 
 
@@ -129,16 +148,31 @@ def _device(wanted: str) -> torch.device:
     return device
 
 
-def _dtype(wanted: str, device: torch.device, model: Any) -> torch.dtype:
+def _check_memory(name: str, weights: int, room: int, device: torch.device) -> None:
+    """Refuse a model that can't fit, before loading it takes the machine down. Sizes in bytes."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+    needed = weights + room + OVERHEAD
+    if free is not None and needed > free:
+        raise ModelNotFound(
+            f"{name} does not fit: it needs {_gib(needed)} ({_gib(weights)} of weights, {_gib(room)} of "
+            f"cache and {_gib(OVERHEAD)} besides), and {_gib(free)} are free; choose a smaller model, "
+            "CHORUS_MODEL__DTYPE=bfloat16, or a smaller CHORUS_MODEL__CACHE_MB"
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def _dtype(wanted: str, device: torch.device, parameters: int) -> torch.dtype:
     if wanted != "auto":
         if wanted not in DTYPES:
             raise ModelNotFound(f"the dtype {wanted!r} is unknown: choose one of auto, {', '.join(DTYPES)}")
         return DTYPES[wanted]
-    stored: torch.dtype = model.dtype
-    if device.type == "cpu":
-        quick = torch.cpu._is_avx512_bf16_supported()  # torch has no public name for it
-        return torch.bfloat16 if quick and model.num_parameters() > SMALL_PARAMETERS else torch.float32
-    return torch.bfloat16 if stored == torch.float32 else stored
+    if device.type != "cpu":
+        return torch.bfloat16
+    quick = torch.cpu._is_avx512_bf16_supported()  # torch has no public name for it
+    return torch.bfloat16 if quick and parameters > SMALL_PARAMETERS else torch.float32
 
 
 def _context_length(config: Any, tokenizer: Any) -> int:

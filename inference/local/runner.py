@@ -3,24 +3,29 @@
 `Runner` is the seam at which another implementation of the step can take the place of torch's. `TorchRunner`
 serves any transformers causal model that speaks transformers' attention interface: the model's own forward
 runs over all rows' tokens laid end to end, as one sequence of T tokens, and at each layer our attention
-function stores the new keys and values in the paged cache and lets each row attend to its own blocks.
+function stores the new keys and values in the paged cache and lets each row attend to its own blocks. Models
+of the Llama family run on a forward of our own instead, which computes the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
 
 from inference.errors import ModelNotFound
+from inference.local.attention import BLOCK_SIZE, KVShape, PagedCache, Span
+from inference.local.llama import LlamaForward
+from inference.local.prepack import prepack
+
+__all__ = ["BLOCK_SIZE", "Row", "Runner", "TorchRunner"]
 
 ATTENTION = "chorus_paged"  # the name under which transformers knows our attention function
-BLOCK_SIZE = 16  # tokens a block: short chats share prefixes to within 15 tokens
+TILE = 16  # tokens a tile of the invariant mode: the height of the processor's matrix tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,48 +56,35 @@ class Runner(Protocol):
         (sum of row.logits, V) float32, in the order of the rows."""
         ...
 
+    def copy_block(self, source: int, target: int) -> None:
+        """Let block `target` hold the keys and values of block `source`, over all layers."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """Where a row lies in the step's T tokens, and where its context lies in the pool."""
+    def read_block(self, block: int) -> dict[str, Tensor]:
+        """A copy of a block's keys and values on the CPU, by names that `write_block` understands."""
+        ...
 
-    first: int
-    count: int
-    context: Tensor  # 1D int64: the slots of all its tokens so far, the new ones included
+    def write_block(self, block: int, tensors: Mapping[str, Tensor]) -> None:
+        """The reverse of `read_block`. Raises ValueError, having changed nothing, if names, shapes or dtypes
+        are not those of this model's blocks."""
+        ...
 
 
-class _PagedCache:
-    """Keys and values of all layers. A slot is a token's place: block * BLOCK_SIZE + offset."""
+class Forward(Protocol):
+    """A model's computation between token ids and logits, around the cache."""
 
-    def __init__(self, shapes: dict[int, tuple[int, int, int]], blocks: int, like: Tensor) -> None:
-        slots = blocks * BLOCK_SIZE
-        self.keys: dict[int, Tensor] = {}  # layer -> (slots, kv heads, key dim)
-        self.values: dict[int, Tensor] = {}  # layer -> (slots, kv heads, value dim)
-        for layer, (heads, key_dim, value_dim) in shapes.items():
-            self.keys[layer] = like.new_zeros(slots, heads, key_dim)
-            self.values[layer] = like.new_zeros(slots, heads, value_dim)
-        self.slots = torch.empty(0, dtype=torch.int64)  # (T,) where this step's tokens go
-        self.segments: list[_Segment] = []
+    shapes: Mapping[int, KVShape]  # by layer
 
-    def plan(self, rows: Sequence[Row], device: torch.device) -> None:
-        """Prepare a step: every index that all layers need, computed once."""
-        offsets = torch.arange(BLOCK_SIZE)
-        self.segments = []
-        first = 0
-        for row in rows:
-            end = row.start + len(row.tokens)
-            blocks = torch.tensor(row.blocks[: -(-end // BLOCK_SIZE)], dtype=torch.int64)
-            context = (blocks[:, None] * BLOCK_SIZE + offsets).flatten()[:end].to(device)
-            self.segments.append(_Segment(first, len(row.tokens), context))
-            first += len(row.tokens)
-        self.slots = torch.cat([segment.context[-segment.count :] for segment in self.segments])
+    def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, cache: PagedCache) -> Tensor:
+        """Logits (W, V) after the `wanted` (W,) of the step's `tokens` (T,) at `positions` (T,), all int64."""
+        ...
 
 
 class _ShapeProbe:
     """Takes the cache's place in one tiny forward, to learn each layer's shapes."""
 
     def __init__(self) -> None:
-        self.shapes: dict[int, tuple[int, int, int]] = {}
+        self.shapes: dict[int, KVShape] = {}
 
 
 def _attend(
@@ -102,7 +94,7 @@ def _attend(
     value: Tensor,  # (1, kv heads, T, value dim)
     attention_mask: Tensor | None,
     *,
-    paged: _PagedCache | _ShapeProbe,
+    paged: PagedCache | _ShapeProbe,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -114,65 +106,17 @@ def _attend(
         raise ModelNotFound("models with attention sinks can't be served yet")
     layer = module.layer_idx
     if isinstance(paged, _ShapeProbe):
-        paged.shapes[layer] = (key.shape[1], key.shape[3], value.shape[3])
+        paged.shapes[layer] = KVShape(key.shape[1], key.shape[3], value.shape[3])
         return query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3]), None
-    keys, values = paged.keys[layer], paged.values[layer]
-    keys.index_copy_(0, paged.slots, key[0].transpose(0, 1))
-    values.index_copy_(0, paged.slots, value[0].transpose(0, 1))
-    outputs = []
-    for segment in paged.segments:
-        context = segment.context
-        if sliding_window is not None:
-            context = context[-(sliding_window + segment.count - 1) :]
-        attended = _attend_segment(
-            query[0, :, segment.first : segment.first + segment.count],
-            keys.index_select(0, context).transpose(0, 1),
-            values.index_select(0, context).transpose(0, 1),
-            scaling,
-            sliding_window,
-            softcap,
-        )
-        outputs.append(attended)
-    return torch.cat(outputs, dim=1).transpose(0, 1)[None], None
+    paged.store(layer, torch.cat([one[0].transpose(0, 1).flatten(1) for one in (key, value)], dim=1))
+    attended = paged.attend(
+        layer, query[0].transpose(0, 1), scaling=scaling, window=sliding_window, softcap=softcap
+    )
+    return attended[None], None
 
 
-def _attend_segment(
-    query: Tensor,  # (heads, q, key dim)
-    keys: Tensor,  # (kv heads, k, key dim); the last q of them stand beside the queries
-    values: Tensor,  # (kv heads, k, value dim)
-    scaling: float | None,
-    sliding_window: int | None,
-    softcap: float | None,
-) -> Tensor:
-    """Causal attention of a row's q new tokens to its last k tokens; gives (heads, q, value dim)."""
-    heads, count = query.shape[:2]
-    kv_heads, length = keys.shape[:2]
-    # Query heads that share a KV head become further queries of it: keys and values are read once for all.
-    group = heads // kv_heads
-    query = query.reshape(kv_heads, group * count, query.shape[2])
-    mask = None
-    if count > 1:
-        at = torch.arange(length - count, length, device=query.device)[:, None]
-        of = torch.arange(length, device=query.device)[None, :]
-        mask = of <= at
-        if sliding_window is not None:
-            mask &= of > at - sliding_window
-        mask = mask.repeat(group, 1)
-    if softcap is None:
-        attended = F.scaled_dot_product_attention(
-            query[None], keys[None], values[None], attn_mask=mask, scale=scaling
-        )[0]
-    else:
-        scores = (query @ keys.transpose(1, 2)) * (scaling if scaling is not None else query.shape[2] ** -0.5)
-        scores = torch.tanh(scores / softcap) * softcap
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        attended = scores.softmax(dim=-1, dtype=torch.float32).to(values.dtype) @ values
-    return attended.reshape(heads, count, values.shape[2])
-
-
-class TorchRunner:
-    """The step on plain torch operators, over `model`: a transformers causal language model in eval mode."""
+class _TransformersForward:
+    """Any model's own forward, with our attention function in it."""
 
     def __init__(self, model: Any) -> None:
         if not getattr(model, "_supports_attention_backend", False):
@@ -182,46 +126,118 @@ class TorchRunner:
             )
         AttentionInterface.register(ATTENTION, _attend)
         model.set_attn_implementation(ATTENTION)
+        prepack(model)
         self._model = model
+        nothing = torch.zeros(1, dtype=torch.int64, device=model.device)
+        probe = _ShapeProbe()
+        with torch.inference_mode():
+            self(nothing, nothing, nothing, probe)
+        self.shapes: Mapping[int, KVShape] = probe.shapes
+
+    def __call__(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, cache: PagedCache | _ShapeProbe
+    ) -> Tensor:
+        logits: Tensor = self._model(
+            input_ids=tokens[None],
+            position_ids=positions[None],
+            logits_to_keep=wanted,
+            use_cache=False,
+            paged=cache,
+        ).logits
+        return logits[0]
+
+
+class TorchRunner:
+    """The step on torch, over `model`: a transformers causal language model in eval mode, which the runner
+    takes over. Its weights are rearranged, so the model can't be used otherwise any more.
+
+    With `invariant`, a token's result is the same bit for bit whatever else is in its step and however its
+    prompt was cut into chunks: tokens go through the model in tiles of TILE, so that every operator always
+    sees the same shapes, and attend one at a time. That costs speed: weights are read once a tile.
+    Raises ModelNotFound for architectures that can't be served.
+    """
+
+    def __init__(self, model: Any, *, invariant: bool = False) -> None:
+        self._invariant = invariant
         self._device: torch.device = model.device
-        self._shapes = self._probe()
-        self._cache: _PagedCache | None = None
+        self._dtype: torch.dtype = model.dtype
+        self._forward: Forward = (
+            LlamaForward(model) if LlamaForward.serves(model) else _TransformersForward(model)
+        )
+        self._cache: PagedCache | None = None
 
     @property
     def block_bytes(self) -> int:
-        values = sum(heads * (key_dim + value_dim) for heads, key_dim, value_dim in self._shapes.values())
-        return values * BLOCK_SIZE * int(self._model.dtype.itemsize)
+        width = sum(shape.width for shape in self._forward.shapes.values())
+        return width * BLOCK_SIZE * self._dtype.itemsize
 
     def allocate(self, blocks: int) -> None:
-        like = torch.empty(0, dtype=self._model.dtype, device=self._device)
-        self._cache = _PagedCache(self._shapes, blocks, like)
-
-    def step(self, rows: Sequence[Row]) -> Tensor:
-        assert self._cache is not None, "allocate comes before the first step"
-        self._cache.plan(rows, self._device)
-        tokens = [token for row in rows for token in row.tokens]
-        positions = [row.start + i for row in rows for i in range(len(row.tokens))]
-        wanted: list[int] = []
-        end = 0
-        for row in rows:
-            end += len(row.tokens)
-            wanted.extend(range(end - row.logits, end))
-        return self._forward(tokens, positions, wanted, self._cache)
-
-    def _probe(self) -> dict[int, tuple[int, int, int]]:
-        probe = _ShapeProbe()
-        self._forward([0], [0], [0], probe)
-        return probe.shapes
+        self._cache = PagedCache(self._forward.shapes, blocks, dtype=self._dtype, device=self._device)
 
     @torch.inference_mode()
-    def _forward(
-        self, tokens: list[int], positions: list[int], wanted: list[int], paged: _PagedCache | _ShapeProbe
-    ) -> Tensor:
-        logits: Tensor = self._model(
-            input_ids=torch.tensor([tokens], device=self._device),
-            position_ids=torch.tensor([positions], device=self._device),
-            logits_to_keep=torch.tensor(wanted, device=self._device, dtype=torch.int64),
-            use_cache=False,
-            paged=paged,
-        ).logits
-        return logits[0].float()
+    def step(self, rows: Sequence[Row]) -> Tensor:
+        if not self._invariant:
+            return self._compute(rows).float()
+        return torch.cat([self._compute(tile) for tile in _tiles(rows)]).float()
+
+    def copy_block(self, source: int, target: int) -> None:
+        self._allocated.copy_block(source, target)
+
+    def read_block(self, block: int) -> dict[str, Tensor]:
+        return self._allocated.read_block(block)
+
+    def write_block(self, block: int, tensors: Mapping[str, Tensor]) -> None:
+        self._allocated.write_block(block, tensors)
+
+    @property
+    def _allocated(self) -> PagedCache:
+        assert self._cache is not None, "allocate comes before the first step"
+        return self._cache
+
+    def _compute(self, rows: Sequence[Row]) -> Tensor:
+        """Logits (sum of row.logits, V) in the order of the rows, all computed together."""
+        spans = [Span(row.start, len(row.tokens), row.blocks) for row in rows]
+        tokens: list[int] = []
+        positions: list[int] = []
+        ends = [0] * len(rows)
+        order = sorted(range(len(rows)), key=lambda i: spans[i].kin)
+        for i in order:
+            tokens.extend(rows[i].tokens)
+            positions.extend(range(spans[i].start, spans[i].end))
+            ends[i] = len(tokens)
+        wanted = [at for row, end in zip(rows, ends, strict=True) for at in range(end - row.logits, end)]
+        padding = TILE - len(tokens) if self._invariant else 0
+        self._allocated.plan([spans[i] for i in order], padding=padding, alone=self._invariant)
+        if not self._invariant:
+            return self._run(tokens, positions, wanted)
+        # The head too must see one shape alone, or nothing.
+        logits = self._run(
+            tokens + [0] * padding, positions + [0] * padding, list(range(TILE)) if wanted else []
+        )
+        return logits[wanted]
+
+    def _run(self, tokens: list[int], positions: list[int], wanted: list[int]) -> Tensor:
+        indices = (
+            torch.tensor(one, dtype=torch.int64, device=self._device) for one in (tokens, positions, wanted)
+        )
+        return self._forward(*indices, self._allocated)
+
+
+def _tiles(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """The rows in their order, cut into tiles of TILE tokens each; the last may have fewer."""
+    tile: list[Row] = []
+    room = TILE
+    for row in rows:
+        at = 0
+        while at < len(row.tokens):
+            piece = row.tokens[at : at + room]
+            after = len(row.tokens) - at - len(piece)
+            wanted = min(len(piece), max(0, row.logits - after))
+            tile.append(Row(piece, row.start + at, row.blocks, wanted))
+            at += len(piece)
+            room -= len(piece)
+            if room == 0:
+                yield tile
+                tile, room = [], TILE
+    if tile:
+        yield tile

@@ -44,7 +44,13 @@ def test_what_the_command_line_says_wins_over_both(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("key", list(known_keys()))
 def test_every_setting_can_be_set_in_the_environment(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"dtype": "bfloat16", "cache_mb": "64", "context_length": "128", "max_tokens": "9"}
+    values = {
+        "dtype": "bfloat16",
+        "cache_mb": "64",
+        "spill_mb": "9",
+        "context_length": "128",
+        "max_tokens": "9",
+    }
     values |= {"temperature": "0", "seed": "3"}
     section, name = key.split(".")
     monkeypatch.setenv(environment_name(key), values.get(name, "something"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,7 @@ async def collect(stream: AsyncIterator[Delta | Finished]) -> tuple[str, list[in
     return text, tokens, finished
 
 
-def ask(text: str, sampling: SamplingParams = GREEDY, **more: str) -> Request:
+def ask(text: str, sampling: SamplingParams = GREEDY, **more: Any) -> Request:
     return Request(messages=[ChatMessage("user", text)], sampling=sampling, **more)
 
 
@@ -123,3 +125,28 @@ class EngineConformance:
             await anext(first)
             with pytest.raises(ValueError, match="the-same"):
                 await anext(aiter(engine.generate(request)))
+
+    async def test_a_deadline_that_passed_ends_a_request(self, engine: Engine) -> None:
+        request = ask("Hello", SamplingParams(ignore_eos=True), deadline=timedelta(0))
+        _, _, finished = await collect(engine.generate(request))
+        assert finished.reason is FinishReason.EXPIRED
+
+    async def test_a_stop_token_ends_the_answer(self, engine: Engine) -> None:
+        _, tokens, _ = await collect(engine.generate(ask("Hello")))
+        position = next(i for i, token in enumerate(tokens) if token not in tokens[:i] and i > 2)
+        sampling = SamplingParams(
+            temperature=0, max_tokens=12, ignore_eos=True, stop_token_ids=(tokens[position],)
+        )
+        _, shown, finished = await collect(engine.generate(ask("Hello", sampling)))
+        assert shown == tokens[:position]
+        assert finished.reason is FinishReason.STOP
+
+    async def test_log_probabilities_come_with_each_token(self, engine: Engine) -> None:
+        sampling = SamplingParams(temperature=0, max_tokens=5, ignore_eos=True, logprobs=3)
+        outputs = [output async for output in engine.generate(ask("Hello", sampling))]
+        told = [one for output in outputs if isinstance(output, Delta) for one in output.logprobs]
+        assert len(told) == 5
+        for one in told:
+            assert one.token == one.top[0][0], "greedy takes the likeliest"
+            assert one.logprob == one.top[0][1] < 0
+            assert len(one.top) == 3

@@ -163,6 +163,62 @@ async def test_broken_weights_are_explained(tiny_model: Path, tmp_path: Path) ->
             pass
 
 
+async def test_a_model_in_several_files_is_one_model(tiny_model: Path, tmp_path: Path) -> None:
+    models.reference(tiny_model).save_pretrained(tmp_path / "shards", max_shard_size="30KB")
+    models.tokenizer().save_pretrained(tmp_path / "shards")
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 1
+    answers = []
+    for folder in (tiny_model, tmp_path / "shards"):
+        async with inference.open_engine(str(folder), dtype="float32") as engine:
+            answers.append((await collect(engine.generate(ask("Hello"))))[1])
+    assert answers[0] == answers[1]
+
+
+async def test_a_model_that_does_not_fit_is_refused_with_the_numbers(tiny_model: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"needs [\d.]+ GiB .* of weights, .* of cache .* are free"):
+        async with inference.open_engine(str(tiny_model), cache_mb=10_000_000):
+            pass
+
+
+async def test_the_cache_keeps_its_bound(tiny_model: Path) -> None:
+    async with inference.open_engine(str(tiny_model), dtype="float32", cache_mb=1) as engine:
+        assert engine.stats().total_blocks == 2**20 // 4096
+        for one in prompts(40):
+            await collect(engine.generate(Request(prompt_token_ids=one, sampling=GREEDY)))
+            stats = engine.stats()
+            assert stats.free_blocks + stats.held_blocks + stats.cached_blocks == stats.total_blocks
+
+
+async def test_what_an_engine_counts(tiny_model: Path) -> None:
+    async with inference.open_engine(str(tiny_model), dtype="float32") as engine:
+        for _ in range(2):
+            await collect(engine.generate(Request(prompt_token_ids=list(range(6, 56)), sampling=GREEDY)))
+        stats = engine.stats()
+    assert stats.prompt_tokens == 100
+    assert stats.cached_tokens == 48
+    assert stats.prefix_hit_rate == 0.48
+    assert stats.output_tokens == 2 * COUNT
+    assert sum(stats.first_token.counts) == 2
+    assert sum(stats.between_tokens.counts) == 2 * (COUNT - 1)
+    assert stats.output_per_second > 0
+    assert stats.first_token.quantile(0.5) is not None
+
+
+async def test_guessing_ahead_changes_nothing_and_saves_steps(tiny_model: Path) -> None:
+    question = [7, 8, 9, 10, 11] * 8
+    sampling = SamplingParams(temperature=0, max_tokens=60, ignore_eos=True)
+    answers, steps = [], []
+    for speculate in (0, 4):
+        async with inference.open_engine(str(tiny_model), dtype="float32", speculate=speculate) as engine:
+            request = Request(prompt_token_ids=question, sampling=sampling)
+            answers.append((await collect(engine.generate(request)))[1])
+            steps.append(engine.stats().steps)
+            guessed = engine.stats().guessed_tokens
+    assert answers[0] == answers[1]
+    assert guessed > 0
+    assert steps[1] < steps[0]
+
+
 async def test_an_architecture_outside_the_attention_interface_is_refused(tmp_path: Path) -> None:
     folder = models.build(tmp_path / "bloom", "bloom")
     with pytest.raises(ModelNotFound, match="Bloom"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference import SamplingParams
-from inference.local.sampler import sample
+from inference.local.sampler import beam_candidates, choose
 from inference.local.sequence import Decoding, Sequence
 
 PLAIN = Decoding(temperature=1.0, top_p=1.0, top_k=0, repetition_penalty=1.0)
@@ -19,13 +19,17 @@ def sequence(prompt: list[int] | None = None, *, seed: int = 0, **params: float)
     return Sequence("one", prompt or [], max_output=10, decoding=decoding, seed=seed)
 
 
+def pick(logits: list[float], one: Sequence) -> int:
+    return choose(torch.tensor(logits), one)[0]
+
+
 def draw(logits: list[float], count: int = 4000, **params: float) -> Counter[int]:
     one = sequence(**params)
-    return Counter(sample(torch.tensor([logits]), [one])[0] for _ in range(count))
+    return Counter(pick(logits, one) for _ in range(count))
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
-    assert sample(torch.tensor([[0.0, 3.0, 1.0]]), [sequence(temperature=0)]) == [1]
+    assert pick([0.0, 3.0, 1.0], sequence(temperature=0)) == 1
 
 
 def test_tokens_are_drawn_by_their_probability() -> None:
@@ -58,19 +62,49 @@ def test_top_p_is_exact_when_many_tokens_are_needed_to_reach_it() -> None:
 
 
 def test_a_repetition_penalty_makes_what_was_said_less_likely() -> None:
-    logits = torch.tensor([[2.0, 1.5, -1.0]])
-    assert sample(logits.clone(), [sequence([0], temperature=0)]) == [0]
-    assert sample(logits.clone(), [sequence([0], temperature=0, repetition_penalty=2.0)]) == [1]
+    logits = [2.0, 1.5, -1.0]
+    assert pick(logits, sequence([0], temperature=0)) == 0
+    assert pick(logits, sequence([0], temperature=0, repetition_penalty=2.0)) == 1
 
 
-def test_a_row_does_not_depend_on_its_neighbours() -> None:
-    logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(1))
-    params = [{"temperature": 0}, {"top_k": 5}, {"top_p": 0.7}, {"repetition_penalty": 1.3}]
-    alone = [
-        sample(logits[i : i + 1].clone(), [sequence([3], seed=i, **one)])[0] for i, one in enumerate(params)
-    ]
-    together = sample(logits.clone(), [sequence([3], seed=i, **one) for i, one in enumerate(params)])
-    assert together == alone
+def test_a_presence_penalty_counts_the_output_and_not_the_prompt() -> None:
+    one = sequence([0], temperature=0, presence_penalty=1.0)
+    assert pick([2.0, 1.5, 0.0], one) == 0
+    one.tokens.append(0)
+    assert pick([2.0, 1.5, 0.0], one) == 1
+
+
+def test_a_logit_bias_is_added() -> None:
+    biased = sequence(temperature=0, logit_bias={2: 5.0, 10_000: 1.0})
+    assert pick([2.0, 1.5, 0.0], biased) == 2
+
+
+def test_min_p_leaves_what_is_likely_enough_beside_the_likeliest() -> None:
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().tolist()
+    assert set(draw(logits, min_p=0.5)) == {0, 1}
+    assert set(draw(logits, min_p=0.25)) == {0, 1, 2}
+
+
+def test_log_probabilities_are_the_models_own() -> None:
+    probabilities = torch.tensor([0.5, 0.3, 0.2])
+    one = sequence([0], temperature=0, logprobs=2, repetition_penalty=100.0)
+    token, logprob = choose(probabilities.log(), one)
+    assert logprob is not None
+    assert logprob.token == token
+    assert logprob.logprob == pytest.approx(float(probabilities[token].log()))
+    assert [candidate for candidate, _ in logprob.top] == [0, 1]
+
+
+def test_choosing_leaves_the_logits_as_they_are() -> None:
+    logits = torch.tensor([2.0, 1.0, 0.0])
+    choose(logits, sequence([0], temperature=0.5, repetition_penalty=2.0, logit_bias={1: 3.0}))
+    assert logits.tolist() == [2.0, 1.0, 0.0]
+
+
+def test_a_beam_is_offered_the_likeliest_tokens_in_order() -> None:
+    candidates = beam_candidates(torch.tensor([0.2, 0.5, 0.3]).log(), 2)
+    assert [token for token, _ in candidates] == [1, 2]
+    assert candidates[0][1] == pytest.approx(-0.6931, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +118,9 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
         {"repetition_penalty": 0},
         {"stop": "text"},
         {"stop": ("",)},
+        {"min_p": 2},
+        {"logprobs": 21},
+        {"beam_width": 0},
     ],
 )
 def test_values_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
