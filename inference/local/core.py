@@ -17,7 +17,7 @@ from inference.local.sampler import beam_candidates, choose, likeliest
 from inference.local.scheduler import Scheduled, Scheduler
 from inference.local.sequence import PromptLookup, Sequence
 from inference.local.statistics import Counters
-from inference.types import Finished, FinishReason
+from inference.types import Delta, Finished, FinishReason
 
 Outputs = list[tuple[str, Output]]
 """What a step gives, each with its request's id."""
@@ -82,7 +82,8 @@ class Core:
                 outputs.extend(self._sample(generation, step, logits[rows], greedy[rows]))
             elif isinstance(generation, Searching):
                 outputs.extend(self._search(generation, step.sequence, logits[rows.start]))
-        self._counters.step(len(plan), sum(step.count for step in plan), len(outputs) - given)
+        tokens = sum(len(one.token_ids) for _, one in outputs[given:] if isinstance(one, Delta))
+        self._counters.step(len(plan), sum(step.count for step in plan), tokens)
         return outputs
 
     def _wants_logits(self, step: Scheduled) -> bool:
