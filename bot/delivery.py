@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from adapters.base import Adapter
 from adapters.errors import AdapterError, Forbidden, NotFound, RateLimited, Rejected
 from adapters.types import ChatRef, MessageRef, Part
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 SLOWER_EVERY = 2000  # characters after which previews come half as often again
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
+DATABASE_PAUSE = timedelta(seconds=10)
 LAST_REQUEST = timedelta(seconds=30)  # for a preview under way when the answer ends
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -253,10 +256,15 @@ class OutboxWorker:
 
     async def _send_all(self, platform: str, chat: str, queue: _Queue) -> None:
         try:
-            while queue.news:
+            while queue.news and not self._closing:
                 queue.news = False
-                while not self._closing and (delivery := await self._next(platform, chat)) is not None:
-                    await self._deliver(delivery)
+                try:
+                    while not self._closing and (delivery := await self._next(platform, chat)) is not None:
+                        await self._deliver(delivery)
+                except SQLAlchemyError:
+                    log.exception("the outbox of %s %s can't be read or written; again soon", platform, chat)
+                    queue.news = True
+                    await self._sleep(DATABASE_PAUSE.total_seconds())
         finally:
             del self._queues[platform, chat]
             queue.empty.set()

@@ -84,7 +84,8 @@ class Dispatcher:
         command = _command(entry.event)
         stopped = command is not None and command.stops and self._turns.stop(entry.event.chat)
         if command is not None and command.at_once:
-            self._start(self._run_command(entry, command, stopped=stopped), f"command {entry.id}")
+            work = self._run_command(entry, command, stopped=stopped)
+            self._start(_surviving(work, entry), f"command {entry.id}")
             return
         queue = self._queues.get(entry.event.chat)
         if queue is not None:
@@ -102,7 +103,7 @@ class Dispatcher:
         queue = self._queues[chat]
         try:
             while queue and not self._closing:
-                await self._run(queue[0])
+                await _surviving(self._run(queue[0]), queue[0])
                 queue.popleft()
         finally:
             del self._queues[chat]
@@ -138,6 +139,14 @@ class Dispatcher:
         except Exception as error:
             log.exception("/%s in %s has failed", event.name, event.chat)
             await self._turns.say(entry, texts.for_error(error))
+
+
+async def _surviving(work: Coroutine[None, None, None], entry: Entry) -> None:
+    """Do the work; if not even a word of regret can be stored, the event is left for the next run."""
+    try:
+        await work
+    except Exception:
+        log.exception("event %s stays unanswered for now", entry.event.id)
 
 
 def _command(event: Event) -> Command | None:

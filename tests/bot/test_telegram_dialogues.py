@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import texts
+from bot.store import history
+from bot.store.history import Said
 from bot.store.models import InboxRow, InboxState, Message, OutboxRow, OutboxState, Placeholder
 from inference import EngineUnavailable, Overloaded
 from tests.bot.conftest import Chorus
@@ -314,3 +319,27 @@ async def test_a_long_answer_comes_in_parts_with_nothing_missing(
     assert len(parts) > 2
     assert " ".join(part.text for part in parts).split() == words
     assert parts[1].reply_to is None
+
+
+async def test_a_database_that_fails_for_a_moment_keeps_nobody_else_waiting(
+    chorus: Chorus, telegram: FakeTelegram, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, bob = telegram.person("Alice"), telegram.person("Bob")
+    hers, his = telegram.direct(alice), telegram.direct(bob)
+    working = history.branch
+    failures = [True]
+
+    async def failing(session: AsyncSession, tip: int) -> Sequence[Said]:
+        if failures:
+            failures.pop()
+            raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+        return await working(session, tip)
+
+    monkeypatch.setattr(history, "branch", failing)
+    async with chorus.serving(telegram):
+        answer = await hers.answer(to=await hers.says(alice, "Hello"))
+        assert answer.text == texts.SOMETHING_WRONG
+        await his.answer(to=await his.says(bob, "Hello"))
+        after = await hers.answer(to=await hers.says(alice, "Again"))
+        assert after.text == "You said: Again"
+    assert "disk I/O error" in caplog.text
