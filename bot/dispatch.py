@@ -129,6 +129,8 @@ class Dispatcher:
             await self._turns.say(entry, texts.unknown_command(event.name))
             return
         try:
+            if stopped:  # its result stands before the word that it was stopped
+                await self._turns.over(event.chat)
             async with self._database.write() as session:
                 now = datetime.now(UTC)
                 conversation = await history.conversation(session, event.chat, now)

@@ -7,6 +7,7 @@ platform.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -75,14 +76,29 @@ class Turns:
         self._worker = worker
         self._settings = settings
         self._running: dict[ChatRef, str] = {}  # the engine's request for each chat's turn
+        self._ending: dict[ChatRef, asyncio.Event] = {}  # set when a chat's turn is over
 
     def stop(self, chat: ChatRef) -> bool:
         """End the chat's running answer where it is; what is written stays. False if none runs."""
         request_id = self._running.get(chat)
         return request_id is not None and self._engine.cancel(request_id)
 
+    async def over(self, chat: ChatRef) -> None:
+        """Returns when no turn runs in the chat: its answer, such as it is, is on its way."""
+        ending = self._ending.get(chat)
+        if ending is not None:
+            await ending.wait()
+
     async def run(self, entry: Entry, text: str) -> None:
         """Answer `text`, said in the entry's event. Whatever goes wrong is told in one sentence."""
+        ending = self._ending[entry.event.chat] = asyncio.Event()
+        try:
+            await self._answer(entry, text)
+        finally:
+            del self._ending[entry.event.chat]
+            ending.set()
+
+    async def _answer(self, entry: Entry, text: str) -> None:
         event = entry.event
         try:
             question = await self._gather(entry, text)

@@ -163,7 +163,7 @@ async def test_stop_ends_the_answer_and_keeps_what_is_written(chorus: Chorus, te
         await telegram.until(lambda: dm.drafts)
         await dm.says(alice, "/stop")
         await telegram.until(lambda: len(dm.visible) == 4)
-    assert {message.text for message in dm.visible[2:]} == {"You", texts.STOPPED}
+    assert [message.text for message in dm.visible[2:]] == ["You", texts.STOPPED]
     assert dm.visible[0] == question
 
 
