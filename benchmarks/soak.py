@@ -37,7 +37,7 @@ IDLE_LIMIT = 30.0  # seconds within which an engine that nobody asks has let go 
 IDLE_POLL = 0.05  # seconds
 HEARTBEAT = 0.01  # seconds
 REPORTS = 10  # at least; one a minute if the soak is longer
-WARM_UP = 0.1  # the part of the time in which memory may grow
+WARM_UP = 6.0  # minutes in which memory may grow: oneDNN keeps what it built for each size of step it has met
 GROWTH, GROWTH_MB = 1.10, 30  # after it, memory has grown if it did by this factor and by this much
 
 
@@ -199,7 +199,7 @@ async def soak(minutes: float, seed: int) -> None:
             memory = resident_memory()
             elapsed = (time.monotonic() - start) / 60
             _report(elapsed, run.counts, stats, memory)
-            if memory is None or elapsed < minutes * WARM_UP:
+            if memory is None or elapsed < WARM_UP:
                 continue
             settled = settled or memory.now
             if memory.now > settled * GROWTH and memory.now > settled + GROWTH_MB:

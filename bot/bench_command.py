@@ -12,7 +12,7 @@ from rich.table import Table
 
 from inference.bench.measure import Report, measure, report_json
 from inference.bench.ours import open_ours
-from inference.bench.shapes import SHAPES, model_folder, vocabulary
+from inference.bench.shapes import model_folder, vocabulary
 from inference.bench.work import Work
 
 TITLES = {
@@ -36,7 +36,7 @@ def run_bench(shape: str, precision: str, *, as_json: bool, **lengths: int) -> N
 
     Raises ModelNotFound, and ValueError for an unknown shape or lengths that the model's context can't hold.
     """
-    folder = Path(shape) if Path(shape).is_dir() and shape not in SHAPES else model_folder(shape)
+    folder = Path(shape) if (Path(shape) / "config.json").is_file() else model_folder(shape)
     work = Work(vocabulary(folder), **lengths)
     report = asyncio.run(_measure_ours(folder, work, precision))
     if as_json:

@@ -14,9 +14,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-CONTEXT = (
-    16384  # tokens; more than the models had whose shapes these are, so that long histories can be tried
-)
+CONTEXT = 16384  # tokens; more than SmolLM2 has, so that long histories can be tried
 SEED = 0
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -54,7 +52,7 @@ def model_folder(shape: str) -> Path:
     """The folder of the model of a shape, built first if it isn't there yet: in a process of its own, so that
     the memory this takes is not counted as the engine's. Raises ValueError for an unknown shape."""
     if shape not in SHAPES:
-        raise ValueError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
+        raise ValueError(f"{shape!r} is neither a shape ({', '.join(SHAPES)}) nor the folder of a model")
     folder = user_cache_path("chorus") / "bench" / shape
     if not folder.is_dir():
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -72,7 +70,6 @@ def build(folder: Path, settings: dict[str, Any]) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-
     settings = {**COMMON, **settings}
     config = CONFIG_MAPPING[settings.pop("model_type")](**settings, dtype=torch.bfloat16)
     torch.manual_seed(SEED)

@@ -206,7 +206,7 @@ def test_the_command_says_what_it_cannot_do(tiny_model: Path) -> None:
     assert "'int8' is not one of 'f32', 'bf16'" in output
     code, output = bench("--shape", "huge")
     assert code == 1
-    assert "there is no shape 'huge'; there are smol, qwen" in output
+    assert "'huge' is neither a shape (smol, qwen) nor the folder of a model" in output
     code, output = bench("--shape", str(tiny_model), "--history", "5000")
     assert code == 1
     assert "ask for fewer turns or shorter ones" in output
