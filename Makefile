@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-CODE := adapters bot inference migrations tests docs
+CODE := adapters benchmarks bot docs inference migrations tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow check format docs wheel bench-engine soak clean

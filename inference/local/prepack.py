@@ -1,4 +1,4 @@
-"""Linear layers whose weights lie in memory as the processor reads them best. Knows nothing of models' shapes.
+"""Linear layers whose weights lie in memory as the processor reads them best. Knows nothing of models.
 
 oneDNN computes a linear layer from a blocked copy of its weight about twice as fast as from the plain matrix,
 because with few rows the time is that of reading the weight. Packing replaces the plain matrix; it does not

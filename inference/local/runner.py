@@ -73,10 +73,14 @@ class Runner(Protocol):
 class Forward(Protocol):
     """A model's computation between token ids and logits, around the cache."""
 
-    shapes: Mapping[int, KVShape]  # by layer
+    @property
+    def shapes(self) -> Mapping[int, KVShape]:
+        """What each layer stores for a token."""
+        ...
 
     def __call__(self, tokens: Tensor, positions: Tensor, wanted: Tensor, cache: PagedCache) -> Tensor:
-        """Logits (W, V) after the `wanted` (W,) of the step's `tokens` (T,) at `positions` (T,), all int64."""
+        """Logits (W, V) after the `wanted` (W,) among the step's `tokens` (T,), which stand at `positions`
+        (T,); all three int64."""
         ...
 
 
@@ -206,21 +210,21 @@ class TorchRunner:
             positions.extend(range(spans[i].start, spans[i].end))
             ends[i] = len(tokens)
         wanted = [at for row, end in zip(rows, ends, strict=True) for at in range(end - row.logits, end)]
-        padding = TILE - len(tokens) if self._invariant else 0
+        padding = (TILE if self._invariant else _rounded(len(tokens))) - len(tokens)
         self._allocated.plan([spans[i] for i in order], padding=padding, alone=self._invariant)
+        tokens += [0] * padding
+        positions += [0] * padding
         if not self._invariant:
-            return self._run(tokens, positions, wanted)
+            asked = wanted + wanted[-1:] * (_rounded(len(wanted)) - len(wanted))
+            return self._run(tokens, positions, asked)[: len(wanted)]
         # The head too must see one shape alone, or nothing.
-        logits = self._run(
-            tokens + [0] * padding, positions + [0] * padding, list(range(TILE)) if wanted else []
-        )
-        return logits[wanted]
+        return self._run(tokens, positions, list(range(TILE)) if wanted else [])[wanted]
 
     def _run(self, tokens: list[int], positions: list[int], wanted: list[int]) -> Tensor:
-        indices = (
-            torch.tensor(one, dtype=torch.int64, device=self._device) for one in (tokens, positions, wanted)
-        )
-        return self._forward(*indices, self._allocated)
+        def indices(values: list[int]) -> Tensor:
+            return torch.tensor(values, dtype=torch.int64, device=self._device)
+
+        return self._forward(indices(tokens), indices(positions), indices(wanted), self._allocated)
 
 
 def _tiles(rows: Sequence[Row]) -> Iterator[list[Row]]:

@@ -220,13 +220,12 @@ def test_in_invariant_mode_company_and_chunks_change_no_bit(
     done = [0] * len(TEXTS)
     for step in schedule:
         rows, expected = [], []
-        for text, count, logits in step:
-            end = min(done[text] + count, len(TEXTS[text]))
-            count = end - done[text]
+        for text, chunk, logits in step:
+            count = min(chunk, len(TEXTS[text]) - done[text])
             if count:
                 rows.append(pages.row(text, done[text], count, logits=min(count, logits)))
-                expected.append(alone[text][end - min(count, logits) : end])
-            done[text] = end
+                done[text] += count
+                expected.append(alone[text][done[text] - min(count, logits) : done[text]])
         if rows:
             assert torch.equal(one.step(rows), torch.cat(expected))
 
