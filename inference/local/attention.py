@@ -1,10 +1,10 @@
 """The paged KV cache's tensors, and attention over them. Knows nothing of models, scheduling or sampling.
 
 A block holds the keys and values of BLOCK_SIZE tokens at one layer as one contiguous piece of memory, so that
-a sequence's context is collected by copying few large pieces. Spans (what each sequence contributes to a
-step) that have equally many new tokens and about equally long contexts attend in one call, their contexts
-padded to the longest. Which spans go together, the indices and the masks are worked out once a step; the
-layers only use them.
+a sequence's context is collected by copying few large pieces, or none where its blocks are neighbours. Spans
+(what each sequence contributes to a step) that have equally many new tokens and about equally long contexts
+attend in one call, their contexts padded to the longest. Which spans go together, the indices and the masks
+are worked out once a step; the layers only use them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Group:
     first: int  # where their tokens begin among the step's
     spans: int  # R
     count: int  # c
-    blocks: Tensor  # (R * L / BLOCK_SIZE,) int64
+    blocks: Tensor | slice  # (R * L / BLOCK_SIZE,) int64; a slice where they lie side by side in the pool
     skip: int  # tokens at the beginning of the collected context that nothing attends to
     stop: int  # where the context ends; skip and stop cut to the context exactly where R = 1
     mask: Tensor | None  # additive: (R, 1, 1, L) if c = 1, else (R, 1, c * query heads a KV head, L)
@@ -125,14 +125,14 @@ class PagedCache:
         shape = self._shapes[layer]
         share = query.shape[1] // shape.heads
         scaling = shape.key_dim**-0.5 if scaling is None else scaling
-        outputs = []
+        outputs: list[Tensor] = []
         for group in self._grouped(window, share):
             keys, values = self._collect(layer, group)
             queries = query[group.first : group.first + group.spans * group.count]
             if self._alone:
                 outputs += _attend_one_by_one(queries, keys, values, window, scaling, softcap)
             else:
-                queries = queries.unflatten(0, (group.spans, group.count))
+                queries = queries.reshape(group.spans, group.count, *queries.shape[1:])
                 outputs.append(_attend(queries, keys, values, group.mask, scaling, softcap))
         missing = query.shape[0] - sum(output.shape[0] for output in outputs)
         if missing:
@@ -176,7 +176,8 @@ class PagedCache:
     def _collect(self, layer: int, group: _Group) -> tuple[Tensor, Tensor]:
         """A group's context: keys (R, heads, L, key dim), values (R, heads, L, value dim)."""
         shape = self._shapes[layer]
-        context = self._pools[layer].index_select(0, group.blocks)
+        pool, blocks = self._pools[layer], group.blocks
+        context = pool[blocks] if isinstance(blocks, slice) else pool.index_select(0, blocks)
         context = context.view(group.spans, -1, shape.width)[:, group.skip : group.stop]
         keys, values = _split(context, shape)
         return keys.transpose(1, 2), values.transpose(1, 2)
@@ -223,9 +224,14 @@ class PagedCache:
         if not self._alone and (len(spans) > 1 or count > 1):
             starts = [span.start - lead * BLOCK_SIZE for span, lead in zip(spans, leading, strict=True)]
             mask = self._mask(starts, count, range(skip, stop), window, 1 if count == 1 else share)
-        return _Group(
-            first, len(spans), count, torch.tensor(indices, device=self._device).flatten(), skip, stop, mask
-        )
+        return _Group(first, len(spans), count, self._place(indices), skip, stop, mask)
+
+    def _place(self, indices: list[list[int]]) -> Tensor | slice:
+        """What collects these blocks: without a copy, if they belong to one span and lie side by side."""
+        begin, end = indices[0][0], indices[0][-1] + 1
+        if len(indices) == 1 and indices[0] == list(range(begin, end)):
+            return slice(begin, end)
+        return torch.tensor(indices, device=self._device).flatten()
 
     def _mask(self, starts: list[int], count: int, context: range, window: int | None, share: int) -> Tensor:
         """Additive mask (R, 1, count * share, len(context)) for queries that stand at starts, starts + 1, ...
@@ -243,8 +249,8 @@ class PagedCache:
 def _split(context: Tensor, shape: KVShape) -> tuple[Tensor, Tensor]:
     """Views of (..., width) as keys (..., heads, key dim) and values (..., heads, value dim)."""
     border = shape.heads * shape.key_dim
-    keys = context[..., :border].unflatten(-1, (shape.heads, shape.key_dim))
-    values = context[..., border:].unflatten(-1, (shape.heads, shape.value_dim))
+    keys = context[..., :border].view(*context.shape[:-1], shape.heads, shape.key_dim)
+    values = context[..., border:].view(*context.shape[:-1], shape.heads, shape.value_dim)
     return keys, values
 
 

@@ -8,12 +8,14 @@ the same layers run on plain torch operators.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
+
+TYPICAL_ROWS = 16  # what oneDNN lays weights out for; they serve any number of rows
 
 
 class Linear(Protocol):
@@ -40,7 +42,7 @@ class PackedLinear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.shape = tuple(weight.shape)  # (out, in)
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), TYPICAL_ROWS)
         self.bias = None if bias is None else bias.detach().clone()
 
     def extra_repr(self) -> str:
@@ -90,7 +92,7 @@ class PlainLinear(nn.Module):
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether oneDNN's packed kernels serve weights of this kind on this machine."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch's
         return False
     if dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -120,11 +122,10 @@ def prepack(model: nn.Module) -> None:
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear:
-                weight = child.weight
-            elif type(child) is Conv1D:  # GPT-2's linear layer, its weight stored as (in, out)
-                weight = child.weight.T
-            else:
+            if type(child) not in (nn.Linear, Conv1D):
                 continue
+            layer: Any = child
+            # Conv1D, GPT-2's linear layer, has its weight as (in, out).
+            weight = layer.weight.T if type(child) is Conv1D else layer.weight
             if can_pack(weight.device, weight.dtype):
-                setattr(parent, name, PackedLinear(weight, child.bias))
+                setattr(parent, name, PackedLinear(weight, layer.bias))

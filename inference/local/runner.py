@@ -227,6 +227,17 @@ class TorchRunner:
         return self._forward(indices(tokens), indices(positions), indices(wanted), self._allocated)
 
 
+def _rounded(count: int) -> int:
+    """The next of few sizes: powers of two up to TILE, then its multiples.
+
+    oneDNN compiles kernels for each new number of rows, which takes 5 to 15 ms over a small model's layers,
+    and keeps them; a few rows of padding take almost no time, because that goes into reading the weights.
+    """
+    if count <= 1:
+        return count
+    return 1 << (count - 1).bit_length() if count <= TILE else -(-count // TILE) * TILE
+
+
 def _tiles(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """The rows in their order, cut into tiles of TILE tokens each; the last may have fewer."""
     tile: list[Row] = []

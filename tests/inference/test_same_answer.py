@@ -208,7 +208,7 @@ def check(
             spill.flush()
 
 
-@schedules(20)
+@schedules(100)
 def test_the_same_answer_whatever_the_load(runner: TorchRunner, **schedule: Any) -> None:
     check(runner, **schedule)
 
