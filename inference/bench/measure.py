@@ -158,7 +158,7 @@ def resident_memory() -> Memory | None:
     """Of this process and its children, from /proc; None on systems without it."""
     if not Path("/proc/self/status").is_file():
         return None
-    family = [_status(process) for process in _family(Path("/proc/self"))]
+    family = [status for process in _family(Path("/proc/self")) if "VmRSS" in (status := _status(process))]
     return Memory(
         peak=sum(_mib(status["VmHWM"]) for status in family),
         now=sum(_mib(status["VmRSS"]) for status in family),
@@ -168,16 +168,22 @@ def resident_memory() -> Memory | None:
 def _family(process: Path) -> list[Path]:
     """The process and all that descend from it."""
     children = [
-        Path("/proc", child)
-        for thread in process.glob("task/*/children")
-        for child in thread.read_text(encoding="ascii").split()
+        Path("/proc", child) for thread in process.glob("task/*/children") for child in _read(thread).split()
     ]
     return [process, *(one for child in children for one in _family(child))]
 
 
 def _status(process: Path) -> dict[str, str]:
-    lines = (process / "status").read_text(encoding="utf-8").splitlines()
-    return dict(line.split(":", 1) for line in lines)
+    """Empty for one that has ended."""
+    return dict(line.split(":", 1) for line in _read(process / "status").splitlines())
+
+
+def _read(file: Path) -> str:
+    """What /proc says; nothing of threads and processes that have ended since they were listed."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _mib(size: str) -> float:
