@@ -168,17 +168,19 @@ def resident_memory() -> Memory | None:
 def _family(process: Path) -> list[Path]:
     """The process and all that descend from it."""
     children = [
-        Path("/proc", child) for thread in process.glob("task/*/children") for child in _read(thread).split()
+        Path("/proc", child)
+        for thread in process.glob("task/*/children")
+        for child in _contents(thread).split()
     ]
     return [process, *(one for child in children for one in _family(child))]
 
 
 def _status(process: Path) -> dict[str, str]:
     """Empty for one that has ended."""
-    return dict(line.split(":", 1) for line in _read(process / "status").splitlines())
+    return dict(line.split(":", 1) for line in _contents(process / "status").splitlines())
 
 
-def _read(file: Path) -> str:
+def _contents(file: Path) -> str:
     """What /proc says; nothing of threads and processes that have ended since they were listed."""
     try:
         return file.read_text(encoding="utf-8")
