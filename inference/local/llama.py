@@ -1,9 +1,8 @@
 """The forward pass of the Llama family on few, large operators. Knows nothing of batches or caches' layout.
 
-transformers' own forward stays the reference; this one computes the same from the same weights, about twice
-as fast with few rows, where the time is that of starting operators: queries, keys and values come from one
-linear layer, the activation, the gate's product and the residual sums are part of the linear layers before
-them, and rotary angles are computed once a step.
+transformers' own forward stays the reference; this one computes the same from the same weights in fewer
+operators, whose starting takes much of a small step's time: queries, keys and values come from one linear
+layer, and the activation, the gate's product and the residual sums are part of the linear layers before them.
 """
 
 from __future__ import annotations
