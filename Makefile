@@ -19,11 +19,11 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Chorus (the first time takes some minutes) ..."
-	$(PIP) --editable .
+	$(PIP) --editable '.[plots]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[plots,dev]'
 	@touch $@
 
 install: $(VENV)/.installed ## create .venv and install Chorus in it

@@ -9,11 +9,29 @@ from datetime import timedelta
 from typing import Protocol
 
 from adapters.commands import CommandSpec
-from adapters.types import ChatRef, Event, MessageRef, Part
+from adapters.types import Attachment, ChatRef, Event, MessageRef, Part, Person, Standing
 
 Publish = Callable[[Event], Awaitable[None]]
 """Hands an event over. Returns once it is durable: only then may an adapter acknowledge it to its platform.
 Raises when it could not be stored; the adapter then leaves the event unacknowledged and gets it again."""
+
+Cursors = Callable[[], Awaitable[Mapping[str, str]]]
+"""By chat, the platform's id of the newest message that is stored; under "" the newest of all chats. What
+came later has to be fetched, on platforms that don't keep it for the bot."""
+
+Suggest = Callable[[str, str, str, ChatRef, Person], Awaitable[Sequence[str]]]
+"""Values to propose for a parameter: of a command's name, the parameter's name, what is typed so far, where
+and by whom. Quick, never raises."""
+
+
+async def no_cursors() -> Mapping[str, str]:
+    """Nothing is known of the past."""
+    return {}
+
+
+async def no_suggestions(command: str, param: str, typed: str, chat: ChatRef, who: Person) -> Sequence[str]:
+    """Nothing to propose."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +56,14 @@ class Adapter(Protocol):
         """The name that every ChatRef of this adapter carries."""
         ...
 
-    async def run(self, publish: Publish) -> None:
-        """Connect, receive and publish until cancelled. Raises `Misconfigured` when the set-up is wrong.
-        The methods below may be called as soon as the first event was published, or `ready` returned."""
+    async def run(
+        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+    ) -> None:
+        """Connect, receive and publish until cancelled. What was missed since `cursors` is published first,
+        on every connection, in its order; what was published before may come again.
+
+        Raises `Misconfigured` when the set-up is wrong. The methods below may be called as soon as the first
+        event was published, or `ready` returned."""
         ...
 
     async def ready(self) -> None:
@@ -90,6 +113,15 @@ class Adapter(Protocol):
 
     def typing(self, chat: ChatRef) -> AbstractAsyncContextManager[None]:
         """Show that an answer is being prepared, for as long as the context is open. Never raises."""
+        ...
+
+    async def download(self, attachment: Attachment, limit: int) -> bytes:
+        """Fetch an attachment. Raises Rejected if it is larger than `limit` bytes, having fetched no more."""
+        ...
+
+    async def permissions_of(self, chat: ChatRef, who: Person) -> Standing:
+        """What the person is in the chat now. Asked for each time: whoever lost a right has lost it at once
+        (what is remembered is kept true by the platform's own news of members, or for a minute at most)."""
         ...
 
     async def publish_commands(self, commands: Sequence[CommandSpec]) -> None:

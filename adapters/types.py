@@ -36,11 +36,22 @@ class MessageRef:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who writes. `id` is unique on its platform; `language` is an IETF tag if it tells."""
+    """Someone who writes. `id` is unique on its platform; `language` is an IETF tag if it tells. `anonymous`:
+    a chat's administrator who writes in the chat's own name; `id` is then the chat's."""
 
     id: str
     name: str
     language: str | None = None
+    anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person is in a chat, as the platform says now. `administrator`: may manage the server or group;
+    in a private chat nobody is. `roles` are the platform's ids of what they hold there."""
+
+    administrator: bool = False
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +126,125 @@ class CommandInvoked:
     kind: Literal["command_invoked"] = "command_invoked"
 
 
-Event = MessageCreated | CommandInvoked
+@dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """A person changed a message. `id` differs for each change of one message."""
+
+    id: str
+    message: MessageRef
+    author: Person
+    text: str
+    sent_at: datetime  # of the change; aware, UTC
+    private: bool = False
+    server: str | None = None
+    kind: Literal["message_edited"] = "message_edited"
+
+    @property
+    def chat(self) -> ChatRef:
+        return self.message.chat
 
 
 @dataclass(frozen=True, slots=True)
-class TextFile:
-    """A text that is sent as a file because it is too long to read as a message."""
+class MessageDeleted:
+    """A message is gone, where the platform tells (Discord)."""
+
+    id: str
+    message: MessageRef
+    sent_at: datetime  # aware, UTC
+    server: str | None = None
+    kind: Literal["message_deleted"] = "message_deleted"
+
+    @property
+    def chat(self) -> ChatRef:
+        return self.message.chat
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonPressed:
+    """A person pressed a button under one of our messages. `data` is the button's, but anyone can forge it:
+    whoever acts on it asks first whether `author` may. The adapter has acknowledged the press already.
+    `placeholder` is where an answer for this person alone can go, on platforms that have such (Discord)."""
+
+    id: str
+    message: MessageRef
+    author: Person
+    data: str
+    sent_at: datetime  # aware, UTC
+    placeholder: MessageRef | None = None
+    private: bool = False
+    server: str | None = None
+    kind: Literal["button_pressed"] = "button_pressed"
+
+    @property
+    def chat(self) -> ChatRef:
+        return self.message.chat
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """A person pressed the platform's own button that ends an answer (Telegram's, on drafts)."""
+
+    id: str
+    chat: ChatRef
+    author: Person
+    sent_at: datetime  # aware, UTC
+    private: bool = True
+    server: str | None = None
+    message: MessageRef | None = None
+    kind: Literal["stop_requested"] = "stop_requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Something that the platform sent and the adapter could not read. It is kept for people to look at;
+    nothing is done with it. `chat.chat` is empty where not even the chat is known."""
+
+    id: str
+    chat: ChatRef
+    raw: str  # as it came, at most UNREADABLE_LENGTH characters
+    reason: str
+    sent_at: datetime  # when it came; aware, UTC
+    server: str | None = None
+    message: MessageRef | None = None
+    kind: Literal["unreadable"] = "unreadable"
+
+
+UNREADABLE_LENGTH = 100_000
+
+Event = (
+    MessageCreated
+    | MessageEdited
+    | MessageDeleted
+    | CommandInvoked
+    | ButtonPressed
+    | StopRequested
+    | Unreadable
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is sent: a picture, an export, a text that is too long to read as a message."""
 
     name: str
-    content: str
+    content: bytes
+    media_type: str = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button under a message. Pressing it comes back as ButtonPressed with `data`: at most 64 bytes, all
+    that is needed to act on it, since it may be pressed after restarts."""
+
+    label: str
+    data: str
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One message's worth of an answer: Markdown that fits the platform's limits once rendered."""
+    """One message's worth of an answer: Markdown that fits the platform's limits once rendered. `buttons` are
+    rows of at most 5, at most 5 rows, under the message (Discord's limits)."""
 
     text: str
-    file: TextFile | None = None
+    file: File | None = None
+    buttons: tuple[tuple[Button, ...], ...] = ()

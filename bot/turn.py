@@ -38,6 +38,8 @@ def concerns(event: Event) -> bool:
             return event.addressed is not Addressed.NOT and bool(event.text.strip())
         case CommandInvoked():
             return True
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

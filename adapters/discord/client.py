@@ -328,4 +328,4 @@ def _files(part: Part) -> list[discord.File]:
     """Made anew for each request, which reads and closes them."""
     if part.file is None:
         return []
-    return [discord.File(io.BytesIO(part.file.content.encode()), filename=part.file.name)]
+    return [discord.File(io.BytesIO(part.file.content), filename=part.file.name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from adapters.markup.blocks import Code
-from adapters.types import Part, TextFile
+from adapters.types import File, Part
 
 _EXTENSIONS = {
     "assembly": "asm",
@@ -49,4 +49,4 @@ def as_file(code: Code) -> Part:
     language = code.fence.language
     extension = _EXTENSIONS.get(language) or (language if _USED_AS_IS.fullmatch(language) else "txt")
     name = f"code.{extension}"
-    return Part(text=f"`{name}`", file=TextFile(name, code.content()))
+    return Part(text=f"`{name}`", file=File(name, code.content().encode()))

@@ -212,7 +212,7 @@ class TelegramAdapter:
                 )
             return self._bot.send_document(
                 int(chat.chat),
-                file.content.encode(),
+                file.content,
                 filename=file.name,
                 caption=text,
                 caption_entities=entities,
@@ -249,7 +249,7 @@ class TelegramAdapter:
                     text, chat, message_id, entities=entities, link_preview_options=NO_PREVIEW
                 )
             media = InputMediaDocument(
-                file.content.encode(), filename=file.name, caption=text, caption_entities=entities
+                file.content, filename=file.name, caption=text, caption_entities=entities
             )
             return self._bot.edit_message_media(media, chat, message_id)
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -52,7 +52,9 @@ class Delivery:
     message_id: int | None
 
 
-PAYLOAD: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
+PAYLOAD: TypeAdapter[list[Outgoing]] = TypeAdapter(  # in a list of one: only so does the configuration count
+    list[Outgoing], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+)
 
 
 async def enqueue(
@@ -73,7 +75,7 @@ async def enqueue(
                 platform=chat.platform,
                 chat=chat.chat,
                 thread=chat.thread or "",
-                payload=PAYLOAD.dump_python(one, mode="json"),
+                payload=PAYLOAD.dump_python([one], mode="json")[0],
                 key=key,
                 state=OutboxState.PENDING,
                 created_at=now,
@@ -95,7 +97,7 @@ async def next_for(session: AsyncSession, platform: str, chat: str) -> Delivery 
         id=row.id,
         chat=ChatRef(row.platform, row.chat, row.thread or None),
         key=row.key,
-        outgoing=PAYLOAD.validate_python(row.payload),
+        outgoing=PAYLOAD.validate_python([row.payload])[0],
         message_id=row.message_id,
     )
 

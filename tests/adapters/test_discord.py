@@ -20,10 +20,10 @@ from adapters.types import (
     ChatRef,
     CommandInvoked,
     Event,
+    File,
     MessageCreated,
     MessageRef,
     Part,
-    TextFile,
 )
 from tests.fakes.discord import FakeDiscord, Message, RateLimit
 from tests.fakes.discord.specification import specification
@@ -267,11 +267,11 @@ async def test_a_long_text_goes_as_a_file(server: FakeDiscord, bot: Bot) -> None
     dm = server.direct(alice)
     question = await dm.says(alice, "Write me a program")
     chat = (await bot.receives_message()).chat
-    program = TextFile("program.py", "print('grüß dich')\n")
+    program = File("program.py", "print('grüß dich')\n".encode())
 
     sent = await bot.adapter.send(chat, Part("Here it is", program), key="k1")
     answer = await dm.answer(to=question)
-    assert [(file.name, file.content.decode()) for file in answer.files] == [(program.name, program.content)]
+    assert [(file.name, file.content) for file in answer.files] == [(program.name, program.content)]
 
     await bot.adapter.edit(sent, Part("Here it is again", program))
     assert (answer.text, len(answer.files)) == ("Here it is again", 1)
@@ -447,7 +447,7 @@ async def test_a_long_answer_to_a_command_goes_on_in_follow_ups(server: FakeDisc
 
     await bot.adapter.edit(event.placeholder, Part("First,"))
     second = await bot.adapter.send(
-        event.chat, Part("second", TextFile("a.txt", "third")), key="k2", reply_to=event.placeholder
+        event.chat, Part("second", File("a.txt", b"third")), key="k2", reply_to=event.placeholder
     )
     [followup] = ask.followups
     assert (followup.text, followup.files[0].content, followup.ephemeral) == ("second", b"third", False)

@@ -258,7 +258,7 @@ class TestFiles:
             assert sent.text == "`code.py`"
             assert sent.file is not None
             assert sent.file.name == "code.py"
-            assert sent.file.content == self.CODE.removesuffix("\n")
+            assert sent.file.content.decode() == self.CODE.removesuffix("\n")
             assert after == Part("Enjoy!")
 
     @pytest.mark.parametrize(
@@ -279,10 +279,10 @@ class TestFiles:
     def test_holds_the_code_alone(self) -> None:
         (part,) = split("- > ```\n  > a\n  >   b\n  > ```", at_most(300), file_above=3)
         assert part.file is not None
-        assert part.file.content == "a\n  b"
+        assert part.file.content == b"a\n  b"
         (part,) = split("1. ```\n   a\n     b\n   ```", at_most(300), file_above=3)
         assert part.file is not None
-        assert part.file.content == "a\n  b"
+        assert part.file.content == b"a\n  b"
 
     def test_shorter_code_is_shown(self) -> None:
         assert all(

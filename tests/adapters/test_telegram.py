@@ -30,10 +30,10 @@ from adapters.types import (
     ChatRef,
     CommandInvoked,
     Event,
+    File,
     MessageCreated,
     MessageRef,
     Part,
-    TextFile,
 )
 from tests.fakes.telegram import Chat, FakeTelegram, Message
 from tests.fakes.telegram.spec import Upload, description
@@ -442,7 +442,7 @@ async def test_a_deleted_message_can_be_deleted_again_but_not_edited() -> None:
 async def test_a_file_is_sent_and_put_in_place_of_a_text() -> None:
     async with FakeTelegram() as telegram, connected(telegram) as (adapter, _):
         dm = telegram.direct(telegram.person("Alice"))
-        part = Part("The *program*:", TextFile("code.py", "print('ä')\n"))
+        part = Part("The *program*:", File("code.py", "print('ä')\n".encode()))
 
         await adapter.send(ref(dm), part, key=KEY)
         placeholder = await adapter.send(ref(dm), Part("Writing"), key=KEY)
