@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-CODE := adapters benchmarks bot docs inference migrations tests
+CODE := adapters benchmarks bot docs hatch_build.py inference migrations tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow check format docs wheel bench-engine soak clean
@@ -17,7 +17,9 @@ $(BIN)/python:
 		|| { echo "Chorus needs Python 3.11 or newer; set PYTHON=/path/to/python3.11 (or newer)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+NATIVE := $(wildcard inference/local/native/*.[ch]) inference/local/native/build.py hatch_build.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	@echo "Installing Chorus (the first time takes some minutes) ..."
 	$(PIP) --editable '.[plots]'
 	@touch $@

@@ -24,10 +24,12 @@ class ContextTooLong(InferenceError):
 
 
 class Overloaded(InferenceError):
-    """The queue is full. `retry_after` in seconds is an estimate from the present speed."""
+    """The queue is full: `waiting` requests are in it. `retry_after` in seconds is an estimate from the
+    present speed."""
 
     def __init__(self, waiting: int, retry_after: float) -> None:
         super().__init__(f"{waiting} requests are waiting; try again in {retry_after:.0f} s")
+        self.waiting = waiting
         self.retry_after = retry_after
 
 

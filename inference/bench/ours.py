@@ -12,7 +12,8 @@ from inference.engine import Engine
 from inference.registry import open_engine
 from inference.types import Delta, Request, SamplingParams
 
-DTYPES = {"f32": ("float32", 4), "bf16": ("bfloat16", 2)}  # LocalOptions.dtype, and bytes of a value
+DTYPES = {"f32": ("float32", 4), "bf16": ("bfloat16", 2), "int8": ("int8", 2)}
+"""LocalOptions.dtype, and the bytes of a value in the cache."""
 BLOCK = 16  # tokens: each conversation may leave part of a block unused
 
 

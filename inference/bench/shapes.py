@@ -95,7 +95,8 @@ def cached_values(folder: Path) -> int:
     heads = config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
-    return int(2 * config.num_hidden_layers * kv_heads * head_dim)
+    padded = -(-head_dim // 32) * 32  # as the native step keeps them
+    return int(2 * config.num_hidden_layers * kv_heads * padded)
 
 
 def _tokenizer() -> Any:

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_SIZE = 16  # tokens a block: short chats share prefixes to within 15 tokens
+from inference.local.row import BLOCK_SIZE
+
 TOGETHER = 8192  # tokens of context, padding included, that one call collects: bounds its memory
 
 

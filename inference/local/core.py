@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inference.local.beam import Step
 from inference.local.generation import Clock, Generation, Output, Sampling, Searching
-from inference.local.runner import Row, Runner
+from inference.local.row import Row, Runner
 from inference.local.sampler import beam_candidates, choose, likeliest
 from inference.local.scheduler import Scheduled, Scheduler
 from inference.local.sequence import PromptLookup, Sequence

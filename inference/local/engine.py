@@ -7,6 +7,7 @@ of its own, because a long prompt takes milliseconds.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -23,8 +24,9 @@ from inference.local.beam import BeamSearch
 from inference.local.cache import BlockManager
 from inference.local.core import Core, Outputs
 from inference.local.generation import Ending, Generation, Output, Sampling, Searching
-from inference.local.load import LoadedModel, Progress, load_model
-from inference.local.runner import BLOCK_SIZE, TorchRunner
+from inference.local.load import LoadedModel, LoadOptions, load_model
+from inference.local.locate import Progress
+from inference.local.row import BLOCK_SIZE
 from inference.local.scheduler import Scheduler
 from inference.local.sequence import Decoding
 from inference.local.sequence import Sequence as ModelSequence
@@ -32,6 +34,8 @@ from inference.local.spill import BlockSpill
 from inference.local.statistics import Counters, EngineStats
 from inference.local.worker import Worker
 from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, Usage
+
+log = logging.getLogger(__name__)
 
 MIB = 1 << 20
 SMOOTHING = 0.1  # weight of the newest answer in the average that retry_after is estimated from
@@ -41,17 +45,21 @@ SMOOTHING = 0.1  # weight of the newest answer in the average that retry_after i
 class LocalOptions:
     """How a local model is served.
 
-    `dtype`: auto, float32, bfloat16 or float16. `device`: auto, cpu, cuda. `cache_mb`: bound of the KV cache
-    in MiB. `context_length`: tokens that prompt and answer may have, at most what the model was made for.
-    `max_running`: sequences in a step. `max_waiting`: requests beyond that before Overloaded. `step_tokens`:
-    tokens in a step; more makes long prompts quicker and the pauses of running answers longer. `speculate`:
-    tokens guessed ahead by prompt lookup while few sequences run, 0 for none; the answer stays the same.
-    `invariant`: an answer is the same bit for bit whatever else runs, at some cost in speed. `spill_folder`:
-    where evicted blocks are kept, up to `spill_mb` MiB; None keeps none.
+    `dtype`: auto, float32, bfloat16, float16 or int8. `device`: auto, cpu, cuda. `cache_dtype`: of keys and
+    values on the native step, bfloat16 or int8. `cache_mb`: bound of the KV cache in MiB. `context_length`:
+    tokens that prompt and answer may have, at most what the model was made for. `max_running`: sequences in a
+    step. `max_waiting`: requests beyond that before Overloaded. `step_tokens`: tokens in a step; more makes
+    long prompts quicker and the pauses of running answers longer. `speculate`: tokens guessed ahead by prompt
+    lookup while few sequences run, 0 for none; the answer stays the same. `invariant`: an answer is the same
+    bit for bit whatever else runs, at some cost in speed. `spill_folder`: where evicted blocks are kept, up
+    to `spill_mb` MiB; None keeps none. `native`: whether models that it serves run on the native step, which
+    is always invariant, on `threads` threads (None: one a core); `packed_folder`: where it keeps large
+    models' weights as it reads them.
     """
 
     dtype: str = "auto"
     device: str = "auto"
+    cache_dtype: str = "bfloat16"
     cache_mb: float = 512
     context_length: int | None = None
     max_running: int = 32
@@ -61,6 +69,9 @@ class LocalOptions:
     invariant: bool = False
     spill_folder: Path | None = None
     spill_mb: float = 1024
+    native: bool = True
+    threads: int | None = None
+    packed_folder: Path | None = None
     progress: Progress = lambda _: None
 
 
@@ -133,12 +144,19 @@ class LocalEngine:
         options = self._options
         loaded = load_model(
             self._name,
-            dtype=options.dtype,
-            device=options.device,
-            room=int(options.cache_mb * MIB),
-            progress=options.progress,
+            LoadOptions(
+                dtype=options.dtype,
+                device=options.device,
+                cache_dtype=options.cache_dtype,
+                room=int(options.cache_mb * MIB),
+                invariant=options.invariant,
+                native=options.native,
+                threads=options.threads,
+                packed_folder=options.packed_folder,
+                progress=options.progress,
+            ),
         )
-        runner = TorchRunner(loaded.model)
+        runner = loaded.runner
         wanted = min(options.context_length or loaded.context_length, loaded.context_length)
         blocks = max(1, int(options.cache_mb * MIB / runner.block_bytes))
         # More than every running sequence at full length could never be used.
@@ -150,18 +168,26 @@ class LocalEngine:
                 options.spill_folder,
                 runner,
                 limit=int(options.spill_mb * MIB),
-                fingerprint=f"{loaded.fingerprint}-{'invariant' if options.invariant else 'plain'}",
+                fingerprint=loaded.fingerprint,
             )
-        self._scheduler = Scheduler(
-            BlockManager(blocks, BLOCK_SIZE, self._spill),
-            max_running=options.max_running,
-            step_tokens=options.step_tokens,
-            speculate=options.speculate,
-        )
-        core = Core(self._scheduler, runner, self._counters, time.monotonic)
+        self._blocks = blocks
         self._loaded = loaded
-        self._worker = Worker(core, self._emit, at_end=partial(self._spill_cache, runner.block_bytes))
-        self._worker.start()
+        log.info("%s: %s, %d blocks of cache", self._name, loaded.computed, blocks)
+        self._start(loaded)
+
+    def _start(self, loaded: LoadedModel) -> Worker:
+        """A model thread over an empty cache."""
+        self._scheduler = Scheduler(
+            BlockManager(self._blocks, BLOCK_SIZE, self._spill),
+            max_running=self._options.max_running,
+            step_tokens=self._options.step_tokens,
+            speculate=self._options.speculate,
+        )
+        core = Core(self._scheduler, loaded.runner, self._counters, time.monotonic)
+        at_end = partial(self._spill_cache, loaded.runner.block_bytes)
+        self._worker = worker = Worker(core, self._emit, at_end=at_end)
+        worker.start()
+        return worker
 
     def _spill_cache(self, block_bytes: int) -> None:
         """On the model thread, at the end: keep what the next run may want."""
@@ -248,8 +274,9 @@ class LocalEngine:
     def _serving(self) -> tuple[LoadedModel, Worker]:
         if self._loaded is None or self._worker is None:
             raise EngineUnavailable("the engine is not open")
-        if self._worker.failed:
-            raise EngineUnavailable("the model has failed; its log tells why")
+        if self._worker.failed:  # what it ran has ended with EngineUnavailable; what comes now runs again
+            log.warning("the model thread of %s is started anew", self._name)
+            return self._loaded, self._start(self._loaded)
         return self._loaded, self._worker
 
     def _check_room(self) -> None:
@@ -287,7 +314,7 @@ class LocalEngine:
         own_stop = loaded.template.stop if request.messages is not None else ()
         stop_tokens = frozenset() if sampling.ignore_eos else loaded.stop_tokens
         ending = Ending(
-            decode=loaded.decode,
+            decode=loaded.tokenizer.decode,
             stop=(*sampling.stop, *own_stop),
             stop_tokens=stop_tokens | frozenset(sampling.stop_token_ids),
             deadline=None if request.deadline is None else received + request.deadline.total_seconds(),

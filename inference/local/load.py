@@ -1,9 +1,14 @@
-"""From a model's name to weights, tokenizer and template in memory. Knows nothing of requests."""
+"""From a model's name to something that answers: the step over its weights, its tokenizer, its template.
+
+Models of the Llama family run on the native step where it can be had, every other one, and every GPU, on
+torch. Knows nothing of requests.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +16,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from inference.embedded import EMBEDDED, FOLDER
 from inference.errors import ModelNotFound
+from inference.local.locate import Progress, locate
+from inference.local.native import library as native
+from inference.local.native.family import Family, NotInFamily, family
+from inference.local.native.packing import PRECISIONS, keep, kept, pack, weights_of
+from inference.local.native.runner import NativeRunner
+from inference.local.row import Runner
 from inference.local.sequence import Decoding
 from inference.local.template import ChatTemplate
+from inference.local.tokenizer import Tokenizer, open_tokenizer
 from inference.local.weights import (
     OVERHEAD,
     available_memory,
@@ -25,12 +36,29 @@ from inference.local.weights import (
 
 log = logging.getLogger(__name__)
 
-WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-SMALL_PARAMETERS = 100_000_000  # below, f32 costs little memory and is the quicker on most processors
-Progress = Callable[[str], None]
-"""Told what is being done while a model opens, in a few words."""
-
+SMALL_PARAMETERS = (
+    100_000_000  # below, weights cost so little to read that nothing is gained by rounding them
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+UNKNOWN_CONTEXT = 2048  # tokens, for models that don't say
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What is wanted of a model. `dtype`: auto, float32, bfloat16, float16 or int8. `device`: auto, or what
+    torch calls it. `cache_dtype`: of keys and values on the native step, bfloat16 or int8. `room`: bytes that
+    have to be free beside the weights. `native`: whether the native step may be used. `packed_folder`: where
+    large models' packed weights are kept; None packs them anew each time."""
+
+    dtype: str = "auto"
+    device: str = "auto"
+    cache_dtype: str = "bfloat16"
+    room: int = 0
+    invariant: bool = False
+    native: bool = True
+    threads: int | None = None
+    packed_folder: Path | None = None
+    progress: Progress = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,103 +66,140 @@ class LoadedModel:
     """All that serving a model needs."""
 
     name: str
-    model: Any  # a transformers causal language model, in eval mode on its device
-    tokenizer: Any
+    runner: Runner
+    tokenizer: Tokenizer
     template: ChatTemplate
     context_length: int
     stop_tokens: frozenset[int]
     decoding: Decoding  # the model's own defaults
-    fingerprint: str  # of its configuration, weights and dtype
-
-    def decode(self, tokens: list[int]) -> str:
-        """Text of token ids, special tokens left out."""
-        text: str = self.tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+    fingerprint: str  # of its configuration, its weights, and how the cache keeps what they give
+    computed: str  # how: "int8 on amx", "float32 on torch, cpu"
 
 
-def load_model(
-    name: str,
-    *,
-    dtype: str,
-    device: str,
-    room: int = 0,
-    progress: Progress = lambda _: None,
-) -> LoadedModel:
+def load_model(name: str, options: LoadOptions) -> LoadedModel:
     """Load `embedded`, a local folder, or a hub id. Blocks for seconds or, when it downloads, minutes.
 
-    `dtype` is auto, float32, bfloat16 or float16; `device` auto or what torch calls it. Raises ModelNotFound,
-    also for a model that, with `room` bytes beside its weights, would not fit into memory.
+    Raises ModelNotFound, also for a model that would not fit into memory.
     """
-    folder = _resolve(name, progress)
+    folder = locate(name, options.progress)
+    device = _device(options.device)
     files = weights_files(folder)
-    where = _device(device)
-    kind = _dtype(dtype, where, sum(parameter_counts(files)))
-    _check_memory(name, sum(parameter_counts(files)) * kind.itemsize, room, where)
-    progress(f"loading {name}")
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
+    config = _json(folder / "config.json")
+    options.progress(f"loading {name}")
+    tokenizer = open_tokenizer(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind)
-        generation = _generation_config(GenerationConfig, folder, model)
+        step = _native(name, config, files, device, options) or _torch(name, folder, files, device, options)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelNotFound(f"the model {name} could not be loaded: {reason}") from error
+    generation = _json(folder / "generation_config.json") or config
     return LoadedModel(
         name=name,
-        model=model.to(where).eval(),
+        runner=step.runner,
         tokenizer=tokenizer,
         template=ChatTemplate(tokenizer),
-        context_length=_context_length(model.config, tokenizer),
+        context_length=min(
+            step.context or UNKNOWN_CONTEXT, tokenizer.max_length or step.context or UNKNOWN_CONTEXT
+        ),
         stop_tokens=_stop_tokens(generation, tokenizer),
         decoding=_decoding(generation),
-        fingerprint=fingerprint(folder, files, kind),
+        fingerprint=fingerprint(folder, files, step.computed),
+        computed=step.computed,
     )
 
 
-def _resolve(name: str, progress: Progress) -> Path:
-    """The folder that holds the model, downloaded first if it is a hub id that isn't here yet."""
-    if name == EMBEDDED:
-        return FOLDER
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelNotFound(f"the folder {folder} holds no model: there is no config.json in it")
-        return folder
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelNotFound(f"there is no folder {folder}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A runner, how it computes, and the tokens that the model was made for (None: it doesn't say)."""
 
+    runner: Runner
+    computed: str
+    context: int | None
+
+
+def _native(
+    name: str, config: Mapping[str, Any], files: list[Path], device: torch.device, options: LoadOptions
+) -> _Step | None:
+    """The native step, if this model on this machine can have it and is wanted so."""
+    demanded = options.dtype == "int8" or options.cache_dtype == "int8"
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED_FILES, local_files_only=True))
-    except HFValidationError as error:
-        raise ModelNotFound(f"{name!r} is neither a folder nor the hub id of a model") from error
-    except LocalEntryNotFoundError:
-        pass
-    progress(f"downloading {name}")
-    try:
-        return Path(snapshot_download(name, allow_patterns=WANTED_FILES))
-    except RepositoryNotFoundError as error:
-        raise ModelNotFound(
-            f"there is no folder and no public model on the hub called {name!r}; check the spelling, or "
-            "log in with `hf auth login` if it is a private or gated one"
-        ) from error
-    except (LocalEntryNotFoundError, OSError) as error:
-        raise ModelNotFound(
-            f"there is no folder called {name!r}, and the model hub can't be reached to download it; "
-            "check the spelling or the connection"
-        ) from error
+        shape = _fit_for_native(config, device, options)
+        shipped = native.shipped()
+        if shipped is None:
+            raise NotInFamily("the native step was not built: install a C compiler, then Chorus again")
+    except NotInFamily as reason:
+        if demanded:
+            raise ModelNotFound(f"{name} can't be computed in int8: {reason}") from reason
+        if device.type == "cpu" and options.native and options.dtype in ("auto", *PRECISIONS):
+            log.warning("%s runs on torch, which is slower: %s", name, reason)
+        return None
+    parameters = sum(parameter_counts(files))
+    precision = options.dtype
+    if precision == "auto":
+        precision = "int8" if parameters > SMALL_PARAMETERS else "bfloat16"
+    _check_memory(name, parameters * (1 if precision == "int8" else 2), options.room, device)
+    runner = NativeRunner(
+        shipped,
+        shape,
+        _packed(shape, files, precision, parameters, options),
+        precision=precision,
+        cache=options.cache_dtype,
+        threads=options.threads,
+    )
+    return _Step(
+        runner, f"{precision} with a {options.cache_dtype} cache on {runner.instruction_set}", shape.context
+    )
 
 
-def _generation_config(kind: Any, folder: Path, model: Any) -> Any:
-    if (folder / "generation_config.json").is_file():
-        return kind.from_pretrained(folder)
-    return model.generation_config
+def _fit_for_native(config: Mapping[str, Any], device: torch.device, options: LoadOptions) -> Family:
+    """The model's shape. Raises NotInFamily."""
+    if not options.native:
+        raise NotInFamily("the native step is switched off")
+    if device.type != "cpu":
+        raise NotInFamily(f"the native step does not run on {device.type}")
+    if options.dtype not in ("auto", *PRECISIONS):
+        raise NotInFamily(f"the native step does not compute in {options.dtype}")
+    return family(config)
+
+
+def _packed(
+    shape: Family, files: list[Path], precision: str, parameters: int, options: LoadOptions
+) -> Mapping[str, torch.Tensor]:
+    """The weights as the native step reads them: from where they were kept, or made now."""
+    folder = None
+    if options.packed_folder is not None and parameters > SMALL_PARAMETERS:
+        folder = options.packed_folder / fingerprint(files[0].parent, files, precision)
+        if (known := kept(folder)) is not None:
+            return known
+        options.progress("packing the weights, this once")
+    with weights_of(files) as (read, names):
+        arrays = pack(shape, read, names, precision)
+        if folder is None:
+            return dict(arrays)
+        try:
+            keep(arrays, folder)
+        except OSError as error:
+            log.warning("the packed weights can't be kept in %s: %s", folder, error)
+            return dict(pack(shape, read, names, precision))
+    return kept(folder) or {}
+
+
+def _torch(name: str, folder: Path, files: list[Path], device: torch.device, options: LoadOptions) -> _Step:
+    """The step on torch, over transformers' model."""
+    parameters = sum(parameter_counts(files))
+    kind = _dtype(options.dtype, device, parameters)
+    _check_memory(name, parameters * kind.itemsize, options.room, device)
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
+
+    from inference.local.runner import TorchRunner
+
+    transformers_logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind).to(device).eval()
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    runner = TorchRunner(model, invariant=options.invariant)
+    how = ", invariant" if options.invariant else ""
+    return _Step(runner, f"{str(kind).removeprefix('torch.')} on torch, {device.type}{how}", context)
 
 
 def _device(wanted: str) -> torch.device:
@@ -167,7 +232,9 @@ def _gib(size: int) -> str:
 def _dtype(wanted: str, device: torch.device, parameters: int) -> torch.dtype:
     if wanted != "auto":
         if wanted not in DTYPES:
-            raise ModelNotFound(f"the dtype {wanted!r} is unknown: choose one of auto, {', '.join(DTYPES)}")
+            raise ModelNotFound(
+                f"the dtype {wanted!r} is unknown: choose one of auto, int8, {', '.join(DTYPES)}"
+            )
         return DTYPES[wanted]
     if device.type != "cpu":
         return torch.bfloat16
@@ -175,26 +242,31 @@ def _dtype(wanted: str, device: torch.device, parameters: int) -> torch.dtype:
     return torch.bfloat16 if quick and parameters > SMALL_PARAMETERS else torch.float32
 
 
-def _context_length(config: Any, tokenizer: Any) -> int:
-    text = config.get_text_config()
-    limits = [getattr(text, "max_position_embeddings", None), getattr(tokenizer, "model_max_length", None)]
-    known = [int(limit) for limit in limits if limit and limit < 10**9]  # tokenizers say 10**30 for "unknown"
-    return min(known, default=2048)
+def _json(file: Path) -> dict[str, Any]:
+    """A file's object; empty if there is no such file. Raises ModelNotFound for one that is no JSON."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ModelNotFound(f"{file} is not valid JSON: {error}") from error
+    return content
 
 
-def _stop_tokens(generation: Any, tokenizer: Any) -> frozenset[int]:
-    stop = generation.eos_token_id
+def _stop_tokens(generation: Mapping[str, Any], tokenizer: Tokenizer) -> frozenset[int]:
+    stop = generation.get("eos_token_id")
     ids = stop if isinstance(stop, list) else [stop]
     return frozenset(int(one) for one in [*ids, tokenizer.eos_token_id] if one is not None)
 
 
-def _decoding(generation: Any) -> Decoding:
-    """The model's own sampling; transformers leaves None what a model's makers did not set."""
-    sampled = bool(generation.do_sample)
-    temperature = generation.temperature if generation.temperature is not None else 1.0
+def _decoding(generation: Mapping[str, Any]) -> Decoding:
+    """The model's own sampling; what its makers did not set is left out, or null."""
+
+    def number(name: str, default: float) -> float:
+        value = generation.get(name)
+        return default if value is None else float(value)
+
     return Decoding(
-        temperature=float(temperature) if sampled else 0.0,
-        top_p=float(generation.top_p) if generation.top_p is not None else 1.0,
-        top_k=int(generation.top_k) if generation.top_k is not None else 0,
-        repetition_penalty=float(generation.repetition_penalty or 1.0),
+        temperature=number("temperature", 1.0) if generation.get("do_sample") else 0.0,
+        top_p=number("top_p", 1.0),
+        top_k=int(number("top_k", 0)),
+        repetition_penalty=number("repetition_penalty", 1.0),
     )

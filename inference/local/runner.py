@@ -1,16 +1,14 @@
-"""The forward pass: a ragged batch of token rows in, logits out. Knows nothing of scheduling or text.
+"""The forward pass on torch. Knows nothing of scheduling or text.
 
-`Runner` is the seam at which another implementation of the step can take the place of torch's. `TorchRunner`
-serves any transformers causal model that speaks transformers' attention interface: the model's own forward
-runs over all rows' tokens laid end to end, as one sequence of T tokens, and at each layer our attention
-function stores the new keys and values in the paged cache and lets each row attend to its own blocks. Models
-of the Llama family run on a forward of our own instead, which computes the same.
+`TorchRunner` serves any transformers causal model that speaks transformers' attention interface: the model's
+own forward runs over all rows' tokens laid end to end, as one sequence of T tokens, and at each layer our
+attention function stores the new keys and values in the paged cache and lets each row attend to its own
+blocks. Models of the Llama family run on a forward of our own instead, which computes the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -18,56 +16,13 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from inference.errors import ModelNotFound
-from inference.local.attention import BLOCK_SIZE, KVShape, PagedCache, Span
+from inference.local.attention import KVShape, PagedCache, Span
 from inference.local.llama import LlamaForward
 from inference.local.prepack import prepack
-
-__all__ = ["BLOCK_SIZE", "Row", "Runner", "TorchRunner"]
+from inference.local.row import BLOCK_SIZE, Row
 
 ATTENTION = "chorus_paged"  # the name under which transformers knows our attention function
 TILE = 16  # tokens a tile of the invariant mode: the height of the processor's matrix tiles
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One sequence's share of a step: `tokens` stand at positions start, start + 1, ... and `blocks` has room
-    for start + len(tokens). Logits are wanted for the last `logits` of them (0: an unfinished prefill)."""
-
-    tokens: Sequence[int]
-    start: int
-    blocks: Sequence[int]
-    logits: int
-
-
-class Runner(Protocol):
-    """Computes steps on a pool of cache blocks. Used by the model thread alone."""
-
-    @property
-    def block_bytes(self) -> int:
-        """Memory of one block's keys and values, over all layers."""
-        ...
-
-    def allocate(self, blocks: int) -> None:
-        """Make the pool. Called once, before the first step."""
-        ...
-
-    def step(self, rows: Sequence[Row]) -> Tensor:
-        """Compute all rows' tokens, store their keys and values, and give the logits that were asked for:
-        (sum of row.logits, V) float32, in the order of the rows."""
-        ...
-
-    def copy_block(self, source: int, target: int) -> None:
-        """Let block `target` hold the keys and values of block `source`, over all layers."""
-        ...
-
-    def read_block(self, block: int) -> dict[str, Tensor]:
-        """A copy of a block's keys and values on the CPU, by names that `write_block` understands."""
-        ...
-
-    def write_block(self, block: int, tensors: Mapping[str, Tensor]) -> None:
-        """The reverse of `read_block`. Raises ValueError, having changed nothing, if names, shapes or dtypes
-        are not those of this model's blocks."""
-        ...
 
 
 class Forward(Protocol):

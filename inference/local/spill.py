@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from inference.local.runner import Runner
+from inference.local.row import Runner
 
 log = logging.getLogger(__name__)
 

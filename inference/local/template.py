@@ -5,26 +5,41 @@ Knows nothing of engines or sampling.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from jinja2 import Template, TemplateError, TemplateSyntaxError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from inference.errors import ModelNotFound
+from inference.local.tokenizer import Tokenizer
 from inference.types import ChatMessage
 
 PLAIN_ROLES = {"user": "User", "assistant": "Assistant"}
 
 
 class ChatTemplate:
-    """Renders prompts. `stop` are the strings at which an answer of a base model ends, none otherwise."""
+    """Renders prompts. `stop` are the strings at which an answer of a base model ends, none otherwise.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Raises ModelNotFound for a template that is no Jinja."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._plain = tokenizer.chat_template is None
+        self._template = _compiled(tokenizer.chat_template or "")
         self._system_role = not self._plain and self._accepts_system_role()
         self.stop: tuple[str, ...] = ("\nUser:", "\nAssistant:") if self._plain else ()
 
     def render(self, messages: Sequence[ChatMessage]) -> str:
-        """The prompt, ending where the assistant's answer begins."""
+        """The prompt, ending where the assistant's answer begins, or with what it has said already if the last
+        message is its own: the answer goes on from there."""
         messages = _merge(messages)
+        if len(messages) > 1 and messages[-1].role == "assistant":
+            between = " " if self._plain else ""
+            return f"{self.render(messages[:-1])}{between}{messages[-1].content}"
         if self._plain:
             return _plain(messages)
         if not self._system_role:
@@ -33,22 +48,48 @@ class ChatTemplate:
 
     def tokenize(self, messages: Sequence[ChatMessage]) -> list[int]:
         """Token ids of the prompt. A template writes its special tokens itself; a base model's are added."""
-        ids = self._tokenizer(self.render(messages), add_special_tokens=self._plain)["input_ids"]
-        return list(ids)
+        return self._tokenizer.encode(self.render(messages), add_special=self._plain)
 
     def _apply(self, messages: Sequence[ChatMessage]) -> str:
         chat = [{"role": one.role, "content": one.content} for one in messages]
-        text: str = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return text
+        return self._template.render(
+            messages=chat,
+            tools=None,
+            documents=None,
+            add_generation_prompt=True,
+            **self._tokenizer.special_tokens,
+        )
 
     def _accepts_system_role(self) -> bool:
-        from jinja2 import TemplateError
-
         mark = "chorus-system-probe"
         try:
             return mark in self._apply([ChatMessage("system", mark), ChatMessage("user", "Hello")])
         except TemplateError:
             return False
+
+
+def _compiled(source: str) -> Template:
+    """The template in the surroundings that templates are written for, which are those that transformers
+    gives them. They come with models: the sandbox keeps them from more than making text."""
+
+    def refuse(message: str) -> None:
+        raise TemplateError(message)
+
+    def as_json(value: Any, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, **options)
+
+    def now(form: str) -> str:
+        return datetime.now().astimezone().strftime(form)
+
+    surroundings = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    surroundings.filters["tojson"] = as_json
+    surroundings.globals.update(raise_exception=refuse, strftime_now=now)
+    try:
+        return surroundings.from_string(source)
+    except TemplateSyntaxError as error:
+        raise ModelNotFound(f"the model's chat template can't be read: {error}") from error
 
 
 def _merge(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

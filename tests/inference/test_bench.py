@@ -167,7 +167,7 @@ async def test_a_built_model_can_be_served(tmp_path: Path) -> None:
     build(folder, settings)
     assert [one.name for one in folder.parent.iterdir()] == ["small"]
     assert vocabulary(folder) == 500
-    assert cached_values(folder) == 2 * 2 * 2 * 8  # keys and values, layers, heads, head dim
+    assert cached_values(folder) == 2 * 2 * 2 * 32  # keys and values, layers, heads, head dim padded
     work = Work(vocabulary(folder), conversations=2, turns=1, answer=2)
     async with open_ours(folder, work, "bf16") as server:
         report = await measure(work, server)

@@ -86,7 +86,7 @@ async def test_a_conversation_is_computed_once(tiny_model: Path) -> None:
 
 async def test_the_end_token_ends_an_answer_unless_ignored(tiny_model: Path) -> None:
     async with inference.open_engine(str(tiny_model)) as engine:
-        sampling = SamplingParams(temperature=3.0, seed=3, max_tokens=200)
+        sampling = SamplingParams(temperature=3.0, seed=3, max_tokens=200, logit_bias={2: 10.0})
         _, tokens, finished = await collect(engine.generate(ask("Hello", sampling)))
         assert finished.reason is FinishReason.STOP
         assert 2 not in tokens

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from inference.local import attention
 from inference.local.llama import LlamaForward
-from inference.local.runner import BLOCK_SIZE, Row, TorchRunner
+from inference.local.row import BLOCK_SIZE, Row
+from inference.local.runner import TorchRunner
 from tests import models
 
 BLOCKS = 96

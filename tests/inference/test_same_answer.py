@@ -22,13 +22,15 @@ from inference.local.beam import BeamSearch
 from inference.local.cache import BlockManager
 from inference.local.core import Core
 from inference.local.generation import Ending, Generation, Sampling, Searching
-from inference.local.runner import BLOCK_SIZE, TorchRunner
+from inference.local.row import BLOCK_SIZE, Runner
+from inference.local.runner import TorchRunner
 from inference.local.scheduler import Scheduler
 from inference.local.sequence import Decoding, Sequence
 from inference.local.spill import BlockSpill
 from inference.local.statistics import Counters
 from inference.types import Delta, Finished
 from tests import models
+from tests.inference.native import native_runner
 
 LONGEST = 60  # tokens of prompt and answer
 
@@ -72,9 +74,7 @@ asked = st.builds(
 class Machine:
     """An engine without its thread, on one runner."""
 
-    def __init__(
-        self, runner: TorchRunner, total: int, spill: BlockSpill | None = None, **options: int
-    ) -> None:
+    def __init__(self, runner: Runner, total: int, spill: BlockSpill | None = None, **options: int) -> None:
         self.blocks = BlockManager(total, BLOCK_SIZE, spill)
         self.counters = Counters()
         scheduler = Scheduler(self.blocks, **{"max_running": 4, "step_tokens": 24, "speculate": 0, **options})
@@ -149,15 +149,32 @@ def play(machine: Machine, script: list[Asked], *, cancels: bool = True) -> None
     machine.run()
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2", "mistral"])
-def runner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TorchRunner:
-    folder = models.build(tmp_path_factory.mktemp(request.param), request.param)
-    runner = TorchRunner(models.reference(folder), invariant=True)
-    runner.allocate(64)
-    return runner
+RUNNERS = [
+    "llama on torch",
+    "gpt2 on torch",
+    "mistral on torch",
+    "llama in int8",
+    "mistral in int8",
+    "llama in bfloat16",
+    "qwen3 in bfloat16 with an int8 cache",
+]
 
 
-def alone(runner: TorchRunner, one: Asked) -> tuple[list[int], list[float]]:
+@pytest.fixture(scope="module", params=RUNNERS)
+def runner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    family, _, how = request.param.partition(" ")
+    folder = models.build(tmp_path_factory.mktemp(family), family)
+    made: Runner
+    if how == "on torch":
+        made = TorchRunner(models.reference(folder), invariant=True)
+    else:
+        cache = "int8" if "cache" in how else "bfloat16"
+        made = native_runner(folder, precision=how.split()[1], cache=cache, threads=2)
+    made.allocate(64)
+    return made
+
+
+def alone(runner: Runner, one: Asked) -> tuple[list[int], list[float]]:
     """The answer on a machine that has nothing else to do, and nothing cached."""
     machine = Machine(runner, 64, step_tokens=1000)
     machine.add("alone", one)
@@ -179,7 +196,7 @@ def schedules(examples: int) -> Callable[[Callable[..., None]], Callable[..., No
 
 
 def check(
-    runner: TorchRunner,
+    runner: Runner,
     script: list[Asked],
     total: int,
     max_running: int,
@@ -209,11 +226,11 @@ def check(
 
 
 @schedules(100)
-def test_the_same_answer_whatever_the_load(runner: TorchRunner, **schedule: Any) -> None:
+def test_the_same_answer_whatever_the_load(runner: Runner, **schedule: Any) -> None:
     check(runner, **schedule)
 
 
 @pytest.mark.slow
 @schedules(300)
-def test_the_same_answer_whatever_the_load_at_length(runner: TorchRunner, **schedule: Any) -> None:
+def test_the_same_answer_whatever_the_load_at_length(runner: Runner, **schedule: Any) -> None:
     check(runner, **schedule)
