@@ -84,8 +84,8 @@ class SamplingParams:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One answer to be generated, from `messages` (through the model's chat template) or from
-    `prompt_token_ids`: exactly one of the two. If the last message is the assistant's, the answer goes on from
-    it. `id` names it for `Engine.cancel`.
+    `prompt_token_ids`: exactly one of the two. If the last message is the assistant's, the answer goes on
+    from it. `id` names it for `Engine.cancel`.
 
     `client` is whoever the engine shall be fair to: clients take turns by the tokens that they were served,
     however many requests each has. A higher `priority` goes first. A request that has not ended `deadline`

@@ -22,6 +22,7 @@ from inference.local.prepack import prepack
 from inference.local.row import BLOCK_SIZE, Row
 
 ATTENTION = "chorus_paged"  # the name under which transformers knows our attention function
+THREADS = torch.get_num_threads()  # as the process began with; the native step takes them away from torch
 TILE = 16  # tokens a tile of the invariant mode: the height of the processor's matrix tiles
 
 
@@ -124,6 +125,7 @@ class TorchRunner:
             LlamaForward(model) if LlamaForward.serves(model) else _TransformersForward(model)
         )
         self._cache: PagedCache | None = None
+        self._threaded = False
 
     @property
     def block_bytes(self) -> int:
@@ -135,6 +137,9 @@ class TorchRunner:
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Row]) -> Tensor:
+        if not self._threaded:
+            torch.set_num_threads(THREADS)
+            self._threaded = True
         if not self._invariant:
             return self._compute(rows).float()
         return torch.cat([self._compute(tile) for tile in _tiles(rows)]).float()

@@ -34,8 +34,8 @@ class ChatTemplate:
         self.stop: tuple[str, ...] = ("\nUser:", "\nAssistant:") if self._plain else ()
 
     def render(self, messages: Sequence[ChatMessage]) -> str:
-        """The prompt, ending where the assistant's answer begins, or with what it has said already if the last
-        message is its own: the answer goes on from there."""
+        """The prompt, ending where the assistant's answer begins; or, if the last message is the assistant's,
+        with that: the answer goes on from there."""
         messages = _merge(messages)
         if len(messages) > 1 and messages[-1].role == "assistant":
             between = " " if self._plain else ""

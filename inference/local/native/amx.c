@@ -228,5 +228,7 @@ const kernels kernels_amx = {
     .norm = norm,
     .rotate = rotate,
     .gate = gate,
+    .unpack_keys = unpack_keys,
+    .unpack_values = unpack_values,
     .attend = attend,
 };

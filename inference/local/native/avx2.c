@@ -56,5 +56,7 @@ const kernels kernels_avx2 = {
     .norm = norm,
     .rotate = rotate,
     .gate = gate,
+    .unpack_keys = unpack_keys,
+    .unpack_values = unpack_values,
     .attend = attend,
 };

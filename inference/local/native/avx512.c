@@ -68,5 +68,7 @@ const kernels kernels_avx512 = {
     .norm = norm,
     .rotate = rotate,
     .gate = gate,
+    .unpack_keys = unpack_keys,
+    .unpack_values = unpack_values,
     .attend = attend,
 };

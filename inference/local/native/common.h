@@ -29,7 +29,13 @@ static inline f16 all(float x) { return x - (f16){0}; }
 
 static inline f16 select_(i16 mask, f16 yes, f16 no) { return (f16)((mask & (i16)yes) | (~mask & (i16)no)); }
 
-static inline f16 greater(f16 a, f16 b) { return select_(a > b, a, b); }
+static inline f16 greater(f16 a, f16 b) {
+#ifdef __AVX512BF16__
+    return (f16)_mm512_max_ps((__m512)a, (__m512)b);
+#else
+    return select_(a > b, a, b);
+#endif
+}
 
 static inline f16 absolute(f16 a) { return (f16)((i16)a & 0x7fffffff); }
 
@@ -58,10 +64,9 @@ static inline float most_of(f16 v) {
 /* The nearest whole numbers, for |v| < 2^22: adding 1.5 * 2^23 leaves no bits for the rest. */
 static inline f16 rounded(f16 v) { return (v + 12582912.0f) - 12582912.0f; }
 
-/* e^x for x <= 88, relative error under 4e-7: 2^n times a polynomial on [-1/2, 1/2] (Taylor's, seven terms). */
-static inline f16 exponential(f16 x) {
-    f16 y = greater(x, all(-87.0f)) * 1.44269504f;
-    f16 n = rounded(y);
+/* 2^y, n being the whole number nearest to y; relative error under 4e-7, by the first
+ * seven terms of Taylor's series. */
+static inline f16 power_of_two(f16 y, f16 n) {
     f16 f = y - n;
     f16 p = all(1.54035304e-4f);
     p = p * f + 1.33335581e-3f;
@@ -70,8 +75,23 @@ static inline f16 exponential(f16 x) {
     p = p * f + 2.40226507e-1f;
     p = p * f + 6.93147181e-1f;
     p = p * f + 1.0f;
-    i16 power = (__builtin_convertvector(n, i16) + 127) << 23;
-    return p * (f16)power;
+#ifdef __AVX512BF16__
+    return (f16)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    i16 exponent = (__builtin_convertvector(n, i16) + 127) << 23;
+    return p * (f16)exponent;
+#endif
+}
+
+/* e^x for x <= 88; what is below e^-87 may be 0. */
+static inline f16 exponential(f16 x) {
+#ifdef __AVX512BF16__
+    f16 y = x * 1.44269504f;
+    return power_of_two(y, (f16)_mm512_roundscale_ps((__m512)y, 0));
+#else
+    f16 y = greater(x, all(-87.0f)) * 1.44269504f;
+    return power_of_two(y, rounded(y));
+#endif
 }
 
 /* To bf16, to the nearest, ties to even; the numbers are finite. */
@@ -150,6 +170,37 @@ static void gate(const float *gates, const float *up, int size, int activation, 
         f16 u = activation == CHORUS_SILU ? x : 1.59576912f * (x + 0.044715f * x * x * x);
         f16 limited = select_(u < all(-80.0f), all(-80.0f), u);
         store(out + k, x / (1.0f + exponential(-limited)) * load(up + k));
+    }
+}
+
+/* ---- an int8 cache ---- */
+
+static inline f16 load_bytes(const int8_t *p) {
+    typedef int8_t b16 __attribute__((vector_size(16)));
+    b16 bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return __builtin_convertvector(bytes, f16);
+}
+
+/* Lines of 16 tokens times 2 dims: each scale serves two neighbours. */
+static void unpack_keys(const int8_t *from, const float *scales, int dims, uint16_t *to) {
+    f16 low, high;
+    for (int i = 0; i < TILE; i++) low[i] = scales[i / 2], high[i] = scales[TILE / 2 + i / 2];
+    for (int i = 0; i < dims * TILE; i += 2 * TILE) {
+        store_bf16(to + i, load_bytes(from + i) * low);
+        store_bf16(to + i + TILE, load_bytes(from + i + TILE) * high);
+    }
+}
+
+/* Lines of 16 dims times a pair of tokens, eight pairs in turn: a pair's scales alternate. */
+static void unpack_values(const int8_t *from, const float *scales, int dims, uint16_t *to) {
+    f16 pairs[TILE / 2];
+    for (int p = 0; p < TILE / 2; p++)
+        for (int i = 0; i < TILE; i++) pairs[p][i] = scales[2 * p + i % 2];
+    for (int i = 0; i < dims * TILE; i += 2 * TILE) {
+        f16 scale = pairs[i / (2 * TILE) % (TILE / 2)];
+        store_bf16(to + i, load_bytes(from + i) * scale);
+        store_bf16(to + i + TILE, load_bytes(from + i + TILE) * scale);
     }
 }
 

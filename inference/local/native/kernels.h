@@ -44,6 +44,9 @@ typedef struct {
     void (*rotate)(float *head, int half, const float *cosines, const float *sines);
     /* activation(gate) * up; `size` is a multiple of 16. Works in place. */
     void (*gate)(const float *gate, const float *up, int size, int activation, float *out);
+    /* A block's keys, or values, of an int8 cache as bf16; scales (TILE) are its tokens'. */
+    void (*unpack_keys)(const int8_t *from, const float *scales, int dims, uint16_t *to);
+    void (*unpack_values)(const int8_t *from, const float *scales, int dims, uint16_t *to);
     /* Attend to a segment: up to SEGMENT blocks, the first of whose tokens stands at `position`. */
     void (*attend)(const queries *q, const uint16_t *const *keys, const uint16_t *const *values, int blocks,
                    int position);

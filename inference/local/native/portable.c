@@ -11,5 +11,7 @@ const kernels kernels_portable = {
     .norm = norm,
     .rotate = rotate,
     .gate = gate,
+    .unpack_keys = unpack_keys,
+    .unpack_values = unpack_values,
     .attend = attend,
 };

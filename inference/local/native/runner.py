@@ -53,8 +53,9 @@ class NativeRunner:
         self._family = family
         self._arrays = arrays  # also keeps the memory that the step reads
         self._precision = precision
-        self._threads = threads or native.cores()
+        self.threads = threads or native.cores()
         self._runner: int | None = None
+        self._alone = False  # torch has been told to leave the other cores to the step
         dims = -(-family.head_dim // DIMS) * DIMS
         pieces = (family.layers, family.kv_heads, 2)  # a block's: keys and values of each head at each layer
         self._block = {
@@ -77,11 +78,16 @@ class NativeRunner:
         self._layers = (native.Layer * layers)(*(self._layer(i) for i in range(layers)))
         model = self._model()
         self.close()
-        self._runner = self._library.chorus_open(model, cache, self._threads, self.instruction_set.encode())
+        self._runner = self._library.chorus_open(model, cache, self.threads, self.instruction_set.encode())
         if not self._runner:
             raise MemoryError("there is not enough memory for the native step")
 
     def step(self, rows: Sequence[Row]) -> Tensor:
+        if not self._alone:
+            # What torch still does on this thread is so little that sharing it out takes longer, above all
+            # while other processes hold a core: OpenMP waits for each of its threads.
+            torch.set_num_threads(1)
+            self._alone = True
         tables = [row.blocks for row in rows]
         numbers = {
             "token": [token for row in rows for token in row.tokens],

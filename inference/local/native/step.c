@@ -318,27 +318,6 @@ static void store_chunk(void *job, int layer, int chunk, int member) {
         for (int h = 0; h < r->model.kv_heads; h++) store(r, layer, t, h);
 }
 
-/* A block of an int8 cache as bf16. */
-static void unpack_keys(const int8_t *from, const float *scales, int dims, uint16_t *to) {
-    for (int pair = 0; pair < dims / 2; pair++)
-        for (int i = 0; i < 2 * TILE; i++) {
-            float v = (float)from[pair * 2 * TILE + i] * scales[i / 2];
-            uint32_t bits;
-            memcpy(&bits, &v, 4);
-            to[pair * 2 * TILE + i] = (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-        }
-}
-
-static void unpack_values(const int8_t *from, const float *scales, int dims, uint16_t *to) {
-    for (int line = 0; line < dims / TILE * (TILE / 2); line++) /* 16 dims of a pair of tokens */
-        for (int i = 0; i < 2 * TILE; i++) {
-            float v = (float)from[line * 2 * TILE + i] * scales[line % (TILE / 2) * 2 + i % 2];
-            uint32_t bits;
-            memcpy(&bits, &v, 4);
-            to[line * 2 * TILE + i] = (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-        }
-}
-
 /* Attend to segments `from` to `to` of a span's context, its last block being that of `tokens`. */
 static void attend_segments(chorus_runner *r, scratch *s, const queries *q, int layer, int kv_head, int span, int from,
                             int to, int tokens) {
@@ -359,8 +338,9 @@ static void attend_segments(chorus_runner *r, scratch *s, const queries *q, int 
             const float *scales = r->cache.scales + place * 2 * TILE;
             keys[b] = s->unpacked + b * size;
             values[b] = s->unpacked + (SEGMENT + b) * size;
-            unpack_keys(bytes + keys_at(r, place), scales, r->dims, s->unpacked + b * size);
-            unpack_values(bytes + values_at(r, place), scales + TILE, r->dims, s->unpacked + (SEGMENT + b) * size);
+            r->kernel->unpack_keys(bytes + keys_at(r, place), scales, r->dims, s->unpacked + b * size);
+            r->kernel->unpack_values(bytes + values_at(r, place), scales + TILE, r->dims,
+                                     s->unpacked + (SEGMENT + b) * size);
         }
         r->kernel->attend(q, keys, values, count, segment * SEGMENT_TOKENS);
     }
@@ -749,22 +729,26 @@ void chorus_close(chorus_runner *r) {
 
 /* ---- the machine's bandwidth, read as the step reads weights ---- */
 
-enum { PIECE = 1 << 18 }; /* bytes a chunk */
+enum { PIECE = 1 << 18, READ_AHEAD = 4096 }; /* bytes: a chunk, and what is asked for before it is used */
 
 typedef struct {
-    const uint64_t *memory;
-    uint64_t pieces;
+    const char *memory;
     uint64_t *sums;
 } reading;
 
 static void read_chunk(void *job, int argument, int chunk, int member) {
     (void)argument;
     reading *j = job;
-    const uint64_t *from = j->memory + (size_t)chunk * (PIECE / 8);
-    uint64_t sum[8] = {0};
-    for (int i = 0; i < PIECE / 8; i += 8)
-        for (int lane = 0; lane < 8; lane++) sum[lane] += from[i + lane];
-    for (int lane = 0; lane < 8; lane++) j->sums[member * 8] += sum[lane];
+    const char *from = j->memory + (size_t)chunk * PIECE;
+    uint64_t sum[4] = {0};
+    for (int i = 0; i < PIECE; i += 256)
+        for (int line = 0; line < 4; line++) { /* a number of each cache line: the memory, not the adding, is measured */
+            uint64_t number;
+            __builtin_prefetch(from + i + line * 64 + READ_AHEAD);
+            memcpy(&number, from + i + line * 64, sizeof number);
+            sum[line] += number;
+        }
+    j->sums[member * 8] += sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 static void read_work(void *job, const team_turn *turn) { team_phase(turn, 0, read_chunk, job, 0); }
@@ -772,9 +756,9 @@ static void read_work(void *job, const team_turn *turn) { team_phase(turn, 0, re
 uint64_t chorus_read_memory(chorus_runner *r, const void *memory, uint64_t bytes) {
     uint64_t sums[8 * 256] = {0}, sum = 0;
     static reading job; /* late members get its address, never its contents */
-    job = (reading){memory, bytes / PIECE, sums};
+    job = (reading){memory, sums};
     if (team_size(r->team) > 256) return 0;
-    team_prepare(r->team, 0, (int)job.pieces);
+    team_prepare(r->team, 0, (int)(bytes / PIECE));
     for (int i = 1; i < first_phase(r->model.layers) + 2; i++) team_prepare(r->team, i, 0);
     team_run(r->team, read_work, &job);
     for (int i = 0; i < team_size(r->team); i++) sum += sums[i * 8];
