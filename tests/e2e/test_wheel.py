@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from inference.local.native import library as native
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,6 +34,9 @@ def test_it_holds_what_is_needed_and_nothing_of_the_tests(wheel: Path) -> None:
         "migrations/env.py",
         "migrations/versions/0001_the_first_schema.py",
     } <= names
+    if native.shipped() is not None:  # where this was installed with a compiler
+        assert "inference/local/native/_chorus.so" in names
+        assert "any" not in wheel.stem.split("-")[-1]
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "adapters",

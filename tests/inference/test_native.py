@@ -362,6 +362,19 @@ def test_a_missing_compiler_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert native.load(tmp_path / "x.so") is None
 
 
+def test_an_old_compiler_builds_what_it_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    library()
+    old = tmp_path / "old-cc"
+    refusal = 'for a in "$@"; do case $a in -mavx512*|-mamx*) exit 1;; esac; done'
+    old.write_text(f'#!/bin/sh\n{refusal}\nexec cc "$@"\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("CC", str(old))
+    made = native.load(build.build(tmp_path / "x.so"))
+    assert made is not None
+    assert not {"avx512", "amx"} & set(native.instruction_sets(made))
+    assert "portable" in native.instruction_sets(made)
+
+
 SANITIZED = """
 import random, sys
 import torch

@@ -13,13 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
 LIBRARY = HERE / "_chorus.so"
 
+NEEDED = ("step", "team", "portable")
 COMMON = ["-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni", "bf16")]
@@ -31,29 +32,39 @@ class BuildError(Exception):
     """There is no library; the message says why."""
 
 
-def sources() -> Iterator[tuple[str, list[str]]]:
-    """Every C file for this machine's architecture, with the flags of its own."""
-    for name in ("step", "team", "detect", "portable"):
-        yield name, []
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        yield from (("avx2", AVX2), ("avx512", AVX512), ("amx", AMX))
+def instruction_sets() -> dict[str, list[str]]:
+    """Files that this machine's architecture may have besides, with the flags that each needs."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return {}
+    return {"avx2": AVX2, "avx512": AVX512, "amx": AMX}
 
 
 def build(target: Path = LIBRARY, *, more: Sequence[str] = ()) -> Path:
-    """Compile into `target`, with further flags. Raises BuildError; what stood there before is then kept."""
+    """Compile into `target`, with further flags. An instruction set that the compiler is too old for is left
+    out. Raises BuildError; what stood there before is then kept."""
     compiler = os.environ.get("CC") or next(
         (name for name in ("cc", "gcc", "clang") if shutil.which(name)), None
     )
     if compiler is None:
         raise BuildError("there is no C compiler (gcc or clang) on this machine")
-    with tempfile.TemporaryDirectory() as folder:
-        objects = [Path(folder) / f"{name}.o" for name, _ in sources()]
-        commands = [
-            [compiler, *COMMON, *flags, *more, "-c", str(HERE / f"{name}.c"), "-o", str(file)]
-            for (name, flags), file in zip(sources(), objects, strict=True)
-        ]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(_run, commands))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def compiled(name: str, flags: Sequence[str] = ()) -> Path:
+            made = Path(folder) / f"{name}.o"
+            _run([compiler, *COMMON, *flags, *more, "-c", str(HERE / f"{name}.c"), "-o", str(made)])
+            return made
+
+        def optional(name: str, flags: Sequence[str]) -> Path | None:
+            try:
+                return compiled(name, flags)
+            except BuildError:
+                return None
+
+        sets = instruction_sets()
+        tried = dict(zip(sets, pool.map(optional, sets, sets.values()), strict=True))
+        found = {name: made for name, made in tried.items() if made is not None}
+        defined = [f"-DCHORUS_{name.upper()}" for name in found]
+        objects = [*found.values(), compiled("detect", defined), *pool.map(compiled, NEEDED)]
         made = target.with_suffix(".new")
         _run([compiler, "-shared", *more, *map(str, objects), "-o", str(made), "-lm", "-lpthread"])
         made.replace(target)  # at once: a process that runs on the old file keeps it

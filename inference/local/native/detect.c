@@ -1,30 +1,34 @@
-/* Which kernels this processor can run. */
+/* Which kernels this processor can run, of those that were built: CHORUS_AVX2 and the like say which. */
 #define _GNU_SOURCE
 #include <stddef.h>
 #include <string.h>
 
 #include "kernels.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
+#ifdef CHORUS_AVX2
 static int has_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+#endif
 
+#if defined(CHORUS_AVX512) || defined(CHORUS_AMX)
 static int has_avx512(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
 }
+#endif
 
-/* AMX: CPUID leaf 7, EDX bits 22 (bf16), 24 (tiles) and 25 (int8). Linux gives the tiles' 8 kB of state only to a
+#ifdef CHORUS_AMX
+#include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* CPUID leaf 7, EDX bits 22 (bf16), 24 (tiles) and 25 (int8). Linux gives the tiles' 8 kB of state only to a
  * process that asks (arch_prctl ARCH_REQ_XCOMP_PERM, 0x1023, for feature 18). */
 static int has_amx(void) {
 #ifdef __linux__
@@ -42,9 +46,13 @@ const kernels *const *kernels_available(void) {
     static const kernels *found[5];
     int count = 0;
     found[count++] = &kernels_portable;
-#if defined(__x86_64__)
+#ifdef CHORUS_AVX2
     if (has_avx2()) found[count++] = &kernels_avx2;
+#endif
+#ifdef CHORUS_AVX512
     if (has_avx512()) found[count++] = &kernels_avx512;
+#endif
+#ifdef CHORUS_AMX
     if (has_amx()) found[count++] = &kernels_amx;
 #endif
     found[count] = NULL;

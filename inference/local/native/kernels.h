@@ -55,9 +55,6 @@ typedef struct {
 /* The kernels that were built and can run here, best last; NULL ends the list. */
 const kernels *const *kernels_available(void);
 
-extern const kernels kernels_portable;
-#if defined(__x86_64__)
-extern const kernels kernels_avx2, kernels_avx512, kernels_amx;
-#endif
+extern const kernels kernels_portable, kernels_avx2, kernels_avx512, kernels_amx;
 
 #endif
