@@ -1,19 +1,17 @@
 """The Discord adapter: events out of the connection, messages into it.
 
-Knows nothing of why a message is sent. The connection is kept in `connection`, what arrives is converted in
-`convert`, the answers to slash commands are `responses`.
+The connection is kept in `connection`; what arrives goes through `receiving`; what is sent has its form from
+`responses`. Knows nothing of why a message is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
-from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -22,17 +20,20 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from adapters.base import Capabilities, Publish
-from adapters.commands import CommandSpec, find
-from adapters.discord.commands import payload, same
+from adapters.base import Capabilities, Cursors, Publish, Suggest, no_cursors, no_suggestions
+from adapters.commands import CommandSpec
+from adapters.discord.commands import payloads, same
 from adapters.discord.connection import Connection
-from adapters.discord.convert import PLATFORM, command_invoked, message_created
-from adapters.discord.errors import translated
-from adapters.discord.responses import Response
-from adapters.errors import AdapterError, NotFound, RateLimited, Rejected, Unreachable
+from adapters.discord.convert import PLATFORM
+from adapters.discord.files import CDN, fetch
+from adapters.discord.interactions import Interactions
+from adapters.discord.members import Members
+from adapters.discord.receiving import DiscordReceiver
+from adapters.discord.responses import Response, parameters
+from adapters.errors import AdapterError, Forbidden, NotFound, RateLimited, Rejected
 from adapters.markup import discord_parts, discord_text, plain_text
 from adapters.ratelimit import Buckets, Clock, Sleep, TokenBucket
-from adapters.types import ChatRef, MessageRef, Part
+from adapters.types import Attachment, ChatRef, MessageRef, Part, Person, Standing
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +50,13 @@ _WRITES_RESERVED = 2
 _TYPING_INTERVAL = timedelta(seconds=8)
 """The indicator lasts 10 seconds."""
 
-_NOT_STORED = "Sorry, I can't take that in just now. Please try again in a moment."
-
 
 class DiscordAdapter:
     """`adapters.base.Adapter` for Discord.
 
     `api_url` and `gateway_url` name a server other than Discord's own; discord.py knows one for the whole
-    process. `commands` says which answers are private until `publish_commands` says so.
+    process, and files are then taken from there too. `commands` says which answers are private and which
+    commands have a form, until `publish_commands` says so.
     """
 
     platform = PLATFORM
@@ -68,6 +68,7 @@ class DiscordAdapter:
         api_url: str | None = None,
         gateway_url: str | None = None,
         commands: Sequence[CommandSpec] = (),
+        writes_a_second: float = _WRITES_A_SECOND,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -75,54 +76,46 @@ class DiscordAdapter:
             Route.BASE = api_url
         if gateway_url is not None:
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+        self._file_servers = CDN if api_url is None else CDN | {yarl.URL(api_url).origin()}
         self._connection = Connection(token, clock=clock, sleep=sleep)
-        self._commands = tuple(commands)
+        self._interactions = Interactions(self._connection, commands)
+        self._members = Members(self._connection, clock)
         self._sleep = sleep
         self._writes = Buckets(
-            lambda _: TokenBucket(_WRITES_A_SECOND, _WRITES_AT_ONCE, clock, reserve=_WRITES_RESERVED)
+            lambda _: TokenBucket(
+                writes_a_second, _WRITES_AT_ONCE * writes_a_second, clock, reserve=_WRITES_RESERVED
+            )
         )
         self._previews = Buckets(lambda _: TokenBucket(1 / _EDIT_INTERVAL.total_seconds(), 1, clock))
         self._edits: WeakValueDictionary[MessageRef, asyncio.Lock] = WeakValueDictionary()
-        self._acknowledging: dict[MessageRef, asyncio.Event] = {}
 
     # Receiving
 
-    async def run(self, publish: Publish) -> None:
-        """See `Adapter.run`. A message that can't be published is logged and lost: it is sent once."""
-        await self._connection.run(partial(self._on_message, publish), partial(self._on_interaction, publish))
+    async def run(
+        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+    ) -> None:
+        """See `Adapter.run`. What can't be published is tried again until it can. Commands and presses that
+        can't be are refused at once, and their author is told."""
+        receiver = DiscordReceiver(
+            self._connection,
+            self._interactions,
+            self._members,
+            publish=publish,
+            cursors=cursors,
+            suggest=suggest,
+            sleep=self._sleep,
+        )
+        await self._connection.run(receiver)
 
     async def ready(self) -> None:
         await self._connection.ready()
 
-    async def _on_message(self, publish: Publish, message: discord.Message, me: discord.ClientUser) -> None:
-        event = message_created(message, me)
-        if event is not None:
-            await publish(event)
+    async def download(self, attachment: Attachment, limit: int) -> bytes:
+        """See `Adapter.download`. Files are there for a day or so; then it raises `NotFound`."""
+        return await fetch(attachment, limit, self._file_servers)
 
-    async def _on_interaction(self, publish: Publish, interaction: discord.Interaction) -> None:
-        """Publish, then acknowledge. Whoever edits the placeholder waits for the acknowledgement."""
-        ephemeral = self._is_ephemeral(interaction)
-        event = command_invoked(interaction, ephemeral=ephemeral)
-        if event is None or event.placeholder is None:
-            return
-        acknowledged = self._acknowledging[event.placeholder] = asyncio.Event()
-        try:
-            await publish(event)
-        except Exception:
-            log.exception("/%s could not be stored", event.name)
-            await _acknowledge(interaction.response.send_message(_NOT_STORED, ephemeral=True))
-        else:
-            await _acknowledge(interaction.response.defer(ephemeral=ephemeral, thinking=True))
-        finally:
-            del self._acknowledging[event.placeholder]
-            acknowledged.set()
-
-    def _is_ephemeral(self, interaction: discord.Interaction) -> bool:
-        """A direct message is private as it is, and there an ephemeral answer would vanish for nothing."""
-        if interaction.guild_id is None or interaction.data is None:
-            return False
-        spec = find(self._commands, str(interaction.data.get("name")))
-        return spec is None or spec.private
+    async def permissions_of(self, chat: ChatRef, who: Person) -> Standing:
+        return await self._members.standing(chat.chat, who.id)
 
     # Sending
 
@@ -142,18 +135,24 @@ class DiscordAdapter:
         facts: Mapping[str, object] | None = None,
     ) -> MessageRef:
         """See `Adapter.send`. With a placeholder as `reply_to` it is a further message after the command's
-        answer. Those have no key: a repetition shows twice. When the command's 15 minutes are over it becomes
-        an ordinary message, except for what one person alone may see: that raises `NotFound`."""
+        answer: an ordinary one, which has its key, or, where the bot may not write, one through the command.
+
+        Through the command also goes what one person alone may see. That has no key: whether a request whose
+        answer was lost did arrive can't be known, and a repetition shows twice. When the command's 15 minutes
+        are over, this raises `NotFound`."""
         await self._writes[chat].take(self._sleep)
         response = Response.parse(reply_to.message) if reply_to else None
-        if reply_to is not None and response is not None:
+        if reply_to is None or response is None:
+            return await self._post(chat, part, key, reply_to)
+        if response.private:
+            return await self._follow_up(reply_to, response, part)
+        try:
+            return await self._post(chat, part, key, None)
+        except (Forbidden, NotFound) as error:
             try:
                 return await self._follow_up(reply_to, response, part)
             except NotFound:
-                if response.private:
-                    raise
-                reply_to = None
-        return await _formatted(part, lambda content: self._post(chat, content, part, key, reply_to))
+                raise error from None
 
     async def edit(
         self, message: MessageRef, part: Part, *, facts: Mapping[str, object] | None = None
@@ -165,7 +164,7 @@ class DiscordAdapter:
 
     async def preview(self, message: MessageRef, part: Part) -> bool:
         lock = self._edit_lock(message)
-        if lock.locked() or message in self._acknowledging:
+        if lock.locked() or self._interactions.acknowledging(message):
             return False
         if not (self._previews[message.chat].try_take() and self._writes[message.chat].try_take()):
             return False
@@ -186,7 +185,7 @@ class DiscordAdapter:
             if response is not None:
                 await response.delete(client)
             else:
-                await _ordinary(client, message).delete()
+                await client.http.delete_message(int(message.chat.chat), int(message.message))
 
     @asynccontextmanager
     async def typing(self, chat: ChatRef) -> AsyncIterator[None]:
@@ -198,13 +197,15 @@ class DiscordAdapter:
             await asyncio.wait([task])
 
     async def publish_commands(self, commands: Sequence[CommandSpec]) -> None:
-        self._commands = tuple(commands)
+        self._interactions.commands = tuple(commands)
+        wanted: list[Any] = payloads(commands)
         with self._requesting() as client:
             assert client.application_id is not None  # known from the login on
-            known = await client.http.get_global_commands(client.application_id)
-            if same(known, commands):
+            listing = Route(
+                "GET", "/applications/{application_id}/commands", application_id=client.application_id
+            )
+            if same(await client.http.request(listing, params={"with_localizations": "true"}), commands):
                 return
-            wanted = [payload(spec) for spec in commands]
             await client.http.bulk_upsert_global_commands(client.application_id, payload=wanted)
             log.info("registered %d commands at Discord", len(wanted))
 
@@ -214,68 +215,58 @@ class DiscordAdapter:
     def _requesting(self, chat: ChatRef | None = None) -> Iterator[discord.Client]:
         """The client to make a request with. Raises `AdapterError` only; a pause that Discord asks for also
         holds whatever else is written to `chat`."""
-        client = self._connection.client
         try:
-            with translated():
+            with self._connection.requesting() as client:
                 yield client
         except RateLimited as error:
             if chat is not None:
                 self._writes[chat].block(error.retry_after)
             raise
-        except RuntimeError as error:
-            if not client.is_closed():
-                raise
-            raise Unreachable("the connection to Discord was closed meanwhile") from error
 
-    async def _post(
-        self, chat: ChatRef, content: str, part: Part, key: str, reply_to: MessageRef | None
-    ) -> MessageRef:
-        with self._requesting(chat) as client:
-            channel = client.get_partial_messageable(int(chat.chat))
-            reference = _reference(reply_to) if reply_to else None
-            message = await channel.send(
-                content or None,
-                files=_files(part),
-                nonce=key,  # discord.py adds enforce_nonce
-                reference=reference,  # type: ignore[arg-type]  # None is its default, but in no overload
-                mention_author=False,
-                suppress_embeds=True,
-            )
-            if message.content != content.strip():
-                # Sent before with this key: what stands there is from that time.
-                await channel.get_partial_message(message.id).edit(content=content, attachments=_files(part))
-        return MessageRef(chat, str(message.id))
+    async def _post(self, chat: ChatRef, part: Part, key: str, reply_to: MessageRef | None) -> MessageRef:
+        channel = int(chat.chat)
+        reference = _reference(reply_to) if reply_to else None
+
+        async def post(content: str) -> MessageRef:
+            with self._requesting(chat) as client:
+                with parameters(content, part, key=key, reference=reference) as message:
+                    sent: Mapping[str, Any] = await client.http.send_message(channel, params=message)
+                if sent["content"] != content.strip():
+                    # Sent before with this key: what stands there is from that time.
+                    with parameters(content, part, flags=False) as message:
+                        await client.http.edit_message(channel, int(sent["id"]), params=message)
+            return MessageRef(chat, str(sent["id"]))
+
+        return await _formatted(part, post)
 
     async def _follow_up(self, placeholder: MessageRef, response: Response, part: Part) -> MessageRef:
-        await self._acknowledged(placeholder)
+        await self._interactions.acknowledged(placeholder)
 
         async def follow_up(content: str) -> MessageRef:
             with self._requesting(placeholder.chat) as client:
-                message = await response.follow_up(client, content, _files(part))
+                message = await response.follow_up(client, content, part)
             return MessageRef(placeholder.chat, str(message))
 
         return await _formatted(part, follow_up)
 
     async def _replace(self, message: MessageRef, part: Part) -> MessageRef:
-        await self._acknowledged(message)
+        await self._interactions.acknowledged(message)
         response = Response.parse(message.message)
 
         async def replace(content: str) -> MessageRef:
             with self._requesting(message.chat) as client:
                 if response is None:
                     # Without flags in the request, link previews stay suppressed.
-                    await _ordinary(client, message).edit(content=content, attachments=_files(part))
+                    with parameters(content, part, flags=False) as changed:
+                        await client.http.edit_message(
+                            int(message.chat.chat), int(message.message), params=changed
+                        )
                     return message
-                lasting = await response.edit(client, content, _files(part))
+                lasting = await response.edit(client, content, part)
             # What one person alone sees can only be reached through its interaction.
             return message if response.private else MessageRef(message.chat, str(lasting))
 
         return await _formatted(part, replace)
-
-    async def _acknowledged(self, message: MessageRef) -> None:
-        """Returns when `message` is no placeholder that is still being made."""
-        if (acknowledged := self._acknowledging.get(message)) is not None:
-            await acknowledged.wait()
 
     async def _keep_typing(self, chat: ChatRef) -> None:
         while True:
@@ -291,15 +282,6 @@ class DiscordAdapter:
         return self._edits.setdefault(message, asyncio.Lock())
 
 
-async def _acknowledge(response: Coroutine[Any, Any, object]) -> None:
-    """Answer an interaction. When that fails there is no placeholder, and an edit of it raises `NotFound`."""
-    try:
-        with translated():
-            await response
-    except AdapterError as error:
-        log.warning("a command could not be acknowledged: %s", error)
-
-
 async def _formatted(part: Part, write: Callable[[str], Awaitable[_T]]) -> _T:
     """Write a part's text; without its formatting if Discord refuses that."""
     content = discord_text(part.text)
@@ -313,19 +295,10 @@ async def _formatted(part: Part, write: Callable[[str], Awaitable[_T]]) -> _T:
         return await write(plain)
 
 
-def _ordinary(client: discord.Client, message: MessageRef) -> discord.PartialMessage:
-    return client.get_partial_messageable(int(message.chat.chat)).get_partial_message(int(message.message))
-
-
-def _reference(message: MessageRef) -> discord.MessageReference:
+def _reference(message: MessageRef) -> Mapping[str, Any]:
     """A reply to a message that may be gone."""
-    return discord.MessageReference(
-        message_id=int(message.message), channel_id=int(message.chat.chat), fail_if_not_exists=False
-    )
-
-
-def _files(part: Part) -> list[discord.File]:
-    """Made anew for each request, which reads and closes them."""
-    if part.file is None:
-        return []
-    return [discord.File(io.BytesIO(part.file.content), filename=part.file.name)]
+    return {
+        "message_id": int(message.message),
+        "channel_id": int(message.chat.chat),
+        "fail_if_not_exists": False,
+    }

@@ -1,27 +1,37 @@
-"""What Discord delivers as events. Pure functions of discord.py's objects.
+"""What Discord delivers as events. Pure functions of discord.py's objects, and of payloads it can't read.
 
-Knows nothing of the connection, nor of what is done with an event.
+Whatever people write comes out without the characters that nobody sees. Knows nothing of the connection, nor
+of what is done with an event.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, cast
 
 import discord
 
-from adapters.discord.commands import arguments
+from adapters.discord.commands import arguments, command_name, form_arguments, form_command
 from adapters.discord.responses import Response
+from adapters.markup.characters import strip_hidden
 from adapters.types import (
+    UNREADABLE_LENGTH,
     Addressed,
     Attachment,
+    ButtonPressed,
     ChatRef,
     CommandInvoked,
     MessageCreated,
+    MessageDeleted,
+    MessageEdited,
     MessageRef,
     Person,
     Quoted,
+    Unreadable,
 )
 
 PLATFORM = "discord"
@@ -37,9 +47,7 @@ def chat_ref(channel: int) -> ChatRef:
 
 def message_created(message: discord.Message, me: discord.ClientUser) -> MessageCreated | None:
     """A person's message; None for bots, webhooks and Discord's own notices (joins, pins, boosts)."""
-    if message.type not in (discord.MessageType.default, discord.MessageType.reply):
-        return None
-    if message.author.bot or message.webhook_id is not None:
+    if not _by_a_person(message):
         return None
     chat = chat_ref(message.channel.id)
     answered = _answered(message)
@@ -55,36 +63,131 @@ def message_created(message: discord.Message, me: discord.ClientUser) -> Message
         reply_to=_reply_to(message, chat),
         quoted=_quoted(answered, me),
         attachments=tuple(_attachment(attachment) for attachment in message.attachments),
+        parent=parent(message.channel),
+    )
+
+
+def message_edited(update: discord.RawMessageUpdateEvent, me: discord.ClientUser) -> MessageEdited | None:
+    """A person's change of their message; None for what is no change of its text: Discord also sends an
+    update when it adds a link's preview or when a message is pinned. Those of messages that were not seen
+    lately repeat an earlier change, under its id."""
+    message, before = update.message, update.cached_message
+    if not _by_a_person(message) or message.edited_at is None or not message.content:
+        return None
+    if before is not None and (before.content == message.content or before.edited_at == message.edited_at):
+        return None
+    return MessageEdited(
+        id=f"edit:{message.id}:{message.edited_at.isoformat()}",
+        message=MessageRef(chat_ref(message.channel.id), str(message.id)),
+        author=person(message.author),
+        text=_without_address(message, me),
+        sent_at=message.edited_at,
+        private=_is_direct(message),
+        server=str(message.guild.id) if message.guild else None,
+        parent=parent(message.channel),
+    )
+
+
+def message_deleted(channel: int, message: int, server: int | None, at: datetime) -> MessageDeleted:
+    return MessageDeleted(
+        id=f"delete:{message}",
+        message=MessageRef(chat_ref(channel), str(message)),
+        sent_at=at,
+        server=None if server is None else str(server),
     )
 
 
 def command_invoked(interaction: discord.Interaction, *, ephemeral: bool) -> CommandInvoked | None:
-    """A slash command, its deferred response as the placeholder; None for other interactions.
+    """A slash command or a form that was sent in, its deferred response as the placeholder; None for other
+    interactions.
 
     `ephemeral`: the response will be shown to this person alone.
     """
-    if interaction.type is not discord.InteractionType.application_command:
-        return None
     if interaction.channel_id is None:
         return None
     data = cast("Mapping[str, Any]", interaction.data)
+    match interaction.type:
+        case discord.InteractionType.application_command:
+            name, values = command_name(data), arguments(data)
+        case discord.InteractionType.modal_submit if (form := form_command(data)) is not None:
+            name, values = form, form_arguments(data)
+        case _:
+            return None
     chat = chat_ref(interaction.channel_id)
-    response = Response(interaction.application_id, interaction.token, private=ephemeral)
     return CommandInvoked(
         id=f"interaction:{interaction.id}",
         chat=chat,
         author=person(interaction.user, language=interaction.locale.value),
-        name=data["name"],
+        name=name,
         sent_at=interaction.created_at,
-        arguments=arguments(data),
-        placeholder=MessageRef(chat, str(response)),
+        arguments={param: strip_hidden(value) for param, value in values.items()},
+        placeholder=_placeholder(interaction, chat, private=ephemeral),
         private=interaction.guild_id is None,
         server=None if interaction.guild_id is None else str(interaction.guild_id),
+        parent=parent(interaction.channel),
     )
 
 
+def button_pressed(interaction: discord.Interaction) -> ButtonPressed | None:
+    """A press of a button, with room for an answer to this person alone; None for other interactions."""
+    if interaction.type is not discord.InteractionType.component or interaction.message is None:
+        return None
+    data = cast("Mapping[str, Any]", interaction.data)
+    if data["component_type"] != discord.ComponentType.button.value or interaction.channel_id is None:
+        return None
+    chat = chat_ref(interaction.channel_id)
+    return ButtonPressed(
+        id=f"interaction:{interaction.id}",
+        message=MessageRef(chat, str(interaction.message.id)),
+        author=person(interaction.user, language=interaction.locale.value),
+        data=strip_hidden(str(data["custom_id"])),
+        sent_at=interaction.created_at,
+        placeholder=_placeholder(interaction, chat, private=True),
+        private=interaction.guild_id is None,
+        server=None if interaction.guild_id is None else str(interaction.guild_id),
+        parent=parent(interaction.channel),
+    )
+
+
+def unreadable(data: Any, reason: str, at: datetime) -> Unreadable:
+    """A payload that could not be read, kept as text. The id is that of its content. Tokens are left out."""
+    data = data if isinstance(data, Mapping) else {"payload": data}
+    kept = {name: value for name, value in data.items() if name != "token"}
+    raw = json.dumps(kept, sort_keys=True, default=repr)  # ASCII, whatever came
+    channel, server = data.get("channel_id"), data.get("guild_id")
+    return Unreadable(
+        id=f"unreadable:{hashlib.sha256(raw.encode()).hexdigest()[:32]}",
+        chat=ChatRef(PLATFORM, _id(channel) or ""),
+        raw=raw[:UNREADABLE_LENGTH],
+        reason=strip_hidden(reason)[:1000],
+        sent_at=at,
+        server=_id(server),
+    )
+
+
+def _id(value: object) -> str | None:
+    """An id, if it is one."""
+    return str(value) if isinstance(value, int | str) and str(value).isdecimal() else None
+
+
 def person(user: discord.abc.User, *, language: str | None = None) -> Person:
-    return Person(id=str(user.id), name=user.display_name, language=language)
+    return Person(id=str(user.id), name=strip_hidden(user.display_name), language=language)
+
+
+def parent(channel: object) -> str | None:
+    """The channel that a thread belongs to."""
+    return str(channel.parent_id) if isinstance(channel, discord.Thread) else None
+
+
+def _placeholder(interaction: discord.Interaction, chat: ChatRef, *, private: bool) -> MessageRef:
+    response = Response(interaction.application_id, interaction.token, private=private)
+    return MessageRef(chat, str(response))
+
+
+def _by_a_person(message: discord.Message) -> bool:
+    if message.type not in (discord.MessageType.default, discord.MessageType.reply):
+        return False
+    return not message.author.bot and message.webhook_id is None
 
 
 def _addressed(
@@ -142,7 +245,8 @@ def _without_address(message: discord.Message, me: discord.ClientUser) -> str:
 
 
 def readable(text: str, message: discord.Message) -> str:
-    """Mentions and custom emoji by their names, as a client shows them: @Name, #channel, :emoji:."""
+    """Mentions and custom emoji by their names, as a client shows them (@Name, #channel, :emoji:), and
+    nothing that it does not show."""
     names = {("@", user.id): user.display_name for user in message.mentions}
     names |= {("@&", role.id): role.name for role in message.role_mentions}
     names |= {("#", channel.id): channel.name for channel in message.channel_mentions}
@@ -153,12 +257,12 @@ def readable(text: str, message: discord.Message) -> str:
         sigil = match["sigil"].rstrip("!")
         return sigil[0] + names.get((sigil, int(match["id"])), "unknown")
 
-    return _MARKUP.sub(shown, text)
+    return strip_hidden(_MARKUP.sub(shown, text))
 
 
 def _attachment(attachment: discord.Attachment) -> Attachment:
     return Attachment(
-        name=attachment.filename,
+        name=strip_hidden(attachment.filename),
         media_type=attachment.content_type or "application/octet-stream",
         size=attachment.size,
         handle=attachment.url,

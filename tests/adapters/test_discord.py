@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import aiohttp
@@ -13,7 +13,6 @@ import discord
 import pytest
 
 from adapters.commands import CommandSpec, Param
-from adapters.discord import DiscordAdapter
 from adapters.errors import Forbidden, Misconfigured, NotFound, RateLimited, Rejected, Unreachable
 from adapters.types import (
     Addressed,
@@ -21,11 +20,11 @@ from adapters.types import (
     CommandInvoked,
     Event,
     File,
-    MessageCreated,
-    MessageRef,
     Part,
+    Unreadable,
 )
-from tests.fakes.discord import FakeDiscord, Message, RateLimit
+from tests.adapters.discord_bot import ASK, PRIVACY, Bot, ref, running
+from tests.fakes.discord import FakeDiscord, RateLimit
 from tests.fakes.discord.specification import specification
 
 CREATE = "POST /channels/{channel_id}/messages"
@@ -34,64 +33,6 @@ TYPING = "POST /channels/{channel_id}/typing"
 CALLBACK = "POST /interactions/{interaction_id}/{interaction_token}/callback"
 EDIT_RESPONSE = "PATCH /webhooks/{webhook_id}/{webhook_token}/messages/@original"
 PUT_COMMANDS = "PUT /applications/{application_id}/commands"
-
-ASK = CommandSpec("ask", "Ask the model", (Param("question", "What to ask"),), private=False)
-PRIVACY = CommandSpec("privacy", "What is kept of you", private=True)
-
-
-class Bot:
-    """The adapter, and what it published."""
-
-    def __init__(self, adapter: DiscordAdapter) -> None:
-        self.adapter = adapter
-        self.events: list[Event] = []
-        self.run: asyncio.Task[None] | None = None
-        self._new: asyncio.Queue[Event] = asyncio.Queue()
-        self.failures = 0  # how many events can't be stored
-
-    async def publish(self, event: Event) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise RuntimeError("the disk is full")
-        self.events.append(event)
-        self._new.put_nowait(event)
-
-    async def receives(self) -> Event:
-        async with asyncio.timeout(10):
-            return await self._new.get()
-
-    async def receives_message(self) -> MessageCreated:
-        event = await self.receives()
-        assert isinstance(event, MessageCreated)
-        return event
-
-    async def receives_command(self) -> CommandInvoked:
-        event = await self.receives()
-        assert isinstance(event, CommandInvoked)
-        return event
-
-
-@asynccontextmanager
-async def running(server: FakeDiscord, token: str | None = None, **options: object) -> AsyncIterator[Bot]:
-    """A bot that is connected until the end of the context."""
-    adapter = DiscordAdapter(
-        token or server.token,
-        api_url=server.api_url,
-        gateway_url=server.gateway_url,
-        commands=(ASK, PRIVACY),
-        **options,  # type: ignore[arg-type]  # clock and sleep
-    )
-    bot = Bot(adapter)
-
-    async def publish(event: Event) -> None:
-        await bot.publish(event)  # looked up each time: a test may put another in its place
-
-    bot.run = asyncio.create_task(adapter.run(publish))
-    try:
-        yield bot
-    finally:
-        bot.run.cancel()
-        await asyncio.wait([bot.run])
 
 
 @pytest.fixture
@@ -105,10 +46,6 @@ async def bot(server: FakeDiscord) -> AsyncIterator[Bot]:
     async with running(server) as bot:
         await bot.adapter.ready()
         yield bot
-
-
-def ref(message: Message) -> MessageRef:
-    return MessageRef(ChatRef("discord", message.channel.id), message.id)
 
 
 async def test_a_direct_message_is_published_and_answered(server: FakeDiscord, bot: Bot) -> None:
@@ -285,7 +222,7 @@ async def test_what_the_bot_was_sent_is_listed(server: FakeDiscord, bot: Bot) ->
 
     [attachment] = (await bot.receives_message()).attachments
     assert (attachment.name, attachment.size) == ("note.txt", 4)
-    assert attachment.handle.startswith("https://")
+    assert await bot.adapter.download(attachment, limit=4) == b"milk"
 
 
 # Budgets
@@ -438,7 +375,7 @@ async def test_in_a_direct_message_nothing_is_ephemeral(server: FakeDiscord, bot
     assert not (await privacy.answer()).ephemeral
 
 
-async def test_a_long_answer_to_a_command_goes_on_in_follow_ups(server: FakeDiscord, bot: Bot) -> None:
+async def test_a_long_answer_to_a_command_goes_on_in_ordinary_messages(server: FakeDiscord, bot: Bot) -> None:
     alice = server.person("Alice")
     channel = server.server("Garden").channel("general")
     ask = await channel.command(alice, "ask", question="Why?")
@@ -449,14 +386,58 @@ async def test_a_long_answer_to_a_command_goes_on_in_follow_ups(server: FakeDisc
     second = await bot.adapter.send(
         event.chat, Part("second", File("a.txt", b"third")), key="k2", reply_to=event.placeholder
     )
-    [followup] = ask.followups
-    assert (followup.text, followup.files[0].content, followup.ephemeral) == ("second", b"third", False)
-    assert followup.previews_suppressed
-    assert second == ref(followup)
+    message = channel.visible[-1]
+    assert (message.text, message.files[0].content, message.ephemeral) == ("second", b"third", False)
+    assert message.previews_suppressed
+    assert second == ref(message)
+    assert not ask.followups
 
     ask.expire()
-    await bot.adapter.send(event.chat, Part("fourth"), key="k3", reply_to=event.placeholder)
+    for _ in range(2):  # a repetition after a crash
+        await bot.adapter.send(event.chat, Part("fourth"), key="k3", reply_to=event.placeholder)
     assert channel.texts == ["First,", "second", "fourth"]
+
+
+async def test_where_the_bot_may_not_write_an_answer_goes_on_through_its_command(
+    server: FakeDiscord, bot: Bot
+) -> None:
+    alice = server.person("Alice")
+    channel = server.server("Garden").channel("general")
+    ask = await channel.command(alice, "ask", question="Why?")
+    event = await bot.receives_command()
+    assert event.placeholder is not None
+    await bot.adapter.edit(event.placeholder, Part("First,"))
+    server.fail_next(CREATE, status=403, body={"code": 50013, "message": "Missing Permissions"})
+
+    second = await bot.adapter.send(event.chat, Part("second"), key="k2", reply_to=event.placeholder)
+
+    assert [ref(followup) for followup in ask.followups] == [second]
+    ask.expire()
+    server.fail_next(CREATE, status=403, body={"code": 50013, "message": "Missing Permissions"})
+    with pytest.raises(Forbidden):
+        await bot.adapter.send(event.chat, Part("third"), key="k3", reply_to=event.placeholder)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, 10015), (404, 10062), (401, 50027)], ids=["webhook", "interaction", "token"]
+)
+async def test_an_answer_whose_command_has_expired_becomes_an_ordinary_message(
+    server: FakeDiscord, bot: Bot, status: int, code: int
+) -> None:
+    alice = server.person("Alice")
+    channel = server.server("Garden").channel("general")
+    ask = await channel.command(alice, "ask", question="Why?")
+    event = await bot.receives_command()
+    assert event.placeholder is not None
+    await ask.acknowledged()
+    server.fail_next(EDIT_RESPONSE, status=status, body={"code": code, "message": "It is over"})
+
+    with pytest.raises(NotFound):
+        await bot.adapter.edit(event.placeholder, Part("Because."))
+    for _ in range(2):  # a repetition after a crash
+        await bot.adapter.send(event.chat, Part("Because."), key="k1", reply_to=event.placeholder)
+
+    assert channel.texts[1:] == ["Because."]
 
 
 async def test_an_expired_command_can_not_be_answered(server: FakeDiscord, bot: Bot) -> None:
@@ -673,20 +654,23 @@ async def test_an_invalid_session_is_begun_anew(
     assert (await bot.receives_message()).text == "Are you there?"
 
 
-async def test_an_event_that_can_not_be_read_does_not_end_the_bot(
-    server: FakeDiscord, caplog: pytest.LogCaptureFixture
+async def test_an_event_that_can_not_be_read_is_kept_and_does_not_end_the_bot(
+    server: FakeDiscord, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock = Clock()
     alice = server.person("Alice")
     dm = server.direct(alice)
-    async with running(server, clock=clock, sleep=clock.sleep) as bot:
-        await bot.adapter.ready()
-        server.emit("MESSAGE_CREATE", {"nonsense": True})
-        await server.until(lambda: len(server.gateway.identified) == 2)
-        await dm.says(alice, "Are you there?")
-        assert (await bot.receives_message()).text == "Are you there?"
-    assert len(clock.slept) == 1
-    assert "ended unexpectedly" in caplog.text
+    for _ in range(2):
+        server.emit("MESSAGE_CREATE", {"nonsense": True, "channel_id": dm.id})
+    await dm.says(alice, "Are you there?")
+
+    first, again = await bot.receives(), await bot.receives()
+    assert isinstance(first, Unreadable)
+    assert json.loads(first.raw) == {"nonsense": True, "channel_id": dm.id}
+    assert (first.chat.chat, first.reason) == (dm.id, "KeyError: 'id'")
+    assert again.id == first.id, "what is stored by its id is stored once"
+    assert (await bot.receives_message()).text == "Are you there?"
+    assert len(server.gateway.identified) == 1
+    assert "can't be read" in caplog.text
 
 
 async def test_an_unreachable_discord_is_tried_less_and_less_often(server: FakeDiscord) -> None:
@@ -836,8 +820,28 @@ async def test_the_token_is_in_no_log(server: FakeDiscord, caplog: pytest.LogCap
         await server.until(lambda: server.gateway.resumed)
         assert server.token not in repr(bot.adapter)
         assert server.token not in f"{failed.value!r} {failed.value.__cause__!r}"
-    assert "Hello" in caplog.text, "the log is there"
+    assert "connected to Discord" in caplog.text, "the log is there"
     assert server.token not in caplog.text
+
+
+async def test_an_interactions_token_is_in_no_log(
+    server: FakeDiscord, bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    alice = server.person("Alice")
+    ask = await server.direct(alice).command(alice, "ask", question="Why?")
+    event = await bot.receives_command()
+    await ask.acknowledged()
+    server.limit_next(EDIT_RESPONSE, retry_after=0.05)
+    assert event.placeholder is not None
+    await bot.adapter.edit(event.placeholder, Part("Because."))
+    server.emit("INTERACTION_CREATE", {"id": "1", "token": "s3cret", "nonsense": True})
+    unreadable = await bot.receives()
+
+    assert "/webhooks/" in caplog.text, "discord.py tells of the rate limit, and of where"
+    assert ask.token not in caplog.text
+    assert isinstance(unreadable, Unreadable)
+    assert "s3cret" not in caplog.text + unreadable.raw
 
 
 # The fake itself

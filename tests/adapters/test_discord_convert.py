@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.commands import CommandSpec, Param
-from adapters.discord.commands import payload, same
-from adapters.discord.convert import command_invoked, message_created
+from adapters.discord.commands import payloads, same
+from adapters.discord.convert import command_invoked, message_created, unreadable
 from adapters.discord.responses import Response
-from adapters.types import Addressed, Attachment, ChatRef, MessageCreated, MessageRef, Person
+from adapters.types import (
+    UNREADABLE_LENGTH,
+    Addressed,
+    Attachment,
+    ChatRef,
+    MessageCreated,
+    MessageRef,
+    Person,
+)
 
 Payload = dict[str, Any]
 
@@ -356,6 +365,31 @@ def test_a_pressed_button_is_no_command(gateway: Gateway) -> None:
     assert command_invoked(gateway.read("INTERACTION_CREATE", pressed), ephemeral=False) is None
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["id", "channel_id", "guild_id", "content", "token"]), JSON) | JSON,
+    st.text(),
+)
+def test_whatever_can_not_be_read_can_be_kept(data: Any, reason: str) -> None:
+    kept = unreadable(data, reason, MESSAGE_MADE)
+    assert kept == unreadable(data, reason, MESSAGE_MADE), "under one id"
+    (kept.id + kept.chat.chat + kept.raw + kept.reason + (kept.server or "")).encode()
+    assert len(kept.raw) <= UNREADABLE_LENGTH
+    if isinstance(data, dict):
+        assert "token" not in json.loads(kept.raw)
+
+
+def test_what_can_not_be_read_is_cut_to_what_is_kept() -> None:
+    kept = unreadable({"content": "x" * 10_000_000, "channel_id": GENERAL}, "too much", MESSAGE_MADE)
+    assert (len(kept.raw), kept.chat) == (UNREADABLE_LENGTH, ChatRef("discord", GENERAL))
+
+
 @given(st.integers(0, 2**64), st.from_regex(r"[A-Za-z0-9_.-]+", fullmatch=True), st.booleans())
 def test_a_response_is_read_as_it_was_written(application: int, token: str, private: bool) -> None:
     response = Response(application, token, private)
@@ -400,4 +434,4 @@ def test_commands_are_the_same_whatever_discord_adds() -> None:
     assert not same(listed[1:], [ask, help_])
     assert not same([listed[0], {**listed[1], "description": "Ask"}], [ask, help_])
     assert not same([{**listed[0], "type": 2}, listed[1]], [ask, help_]), "a context menu's entry"
-    assert [option["name"] for option in payload(ask)["options"]] == ["question", "mode"]
+    assert [option["name"] for option in payloads([ask])[0]["options"]] == ["question", "mode"]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.discord.world import (
+    COMMAND,
     CONTENT_LIMIT,
     EPHEMERAL,
+    FORM,
     LOADING,
     SUPPRESS_EMBEDS,
     Channel,
@@ -18,11 +20,12 @@ from tests.fakes.discord.world import (
     Payload,
     Person,
     Platform,
+    Server,
     snowflake,
     timestamp,
 )
 
-CHANNEL_MESSAGE, DEFERRED_CHANNEL_MESSAGE = 4, 5  # types of a callback
+CHANNEL_MESSAGE, DEFERRED_CHANNEL_MESSAGE, SHOW_PROPOSALS, OPEN_FORM = 4, 5, 8, 9  # types of a callback
 ORIGINAL = "@original"
 
 
@@ -52,16 +55,24 @@ class Request:
 class Api:
     """The routes. Each handler returns what Discord would send, None for an empty answer."""
 
-    def __init__(self, platform: Platform, channels: Callable[[], Mapping[str, Channel]]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        channels: Callable[[], Mapping[str, Channel]],
+        servers: Callable[[], Mapping[str, Server]],
+    ) -> None:
         self._platform = platform
         self._channels = channels
+        self._servers = servers
         self._by_nonce: dict[tuple[str, str], Message] = {}
         self.commands: list[Payload] = []
         self.routes: dict[str, Callable[[Request], object]] = {
             "GET /users/@me": self._me,
             "GET /oauth2/applications/@me": self._application,
-            "GET /applications/{application_id}/commands": lambda request: self.commands,
+            "GET /applications/{application_id}/commands": self._get_commands,
             "PUT /applications/{application_id}/commands": self._put_commands,
+            "GET /guilds/{guild_id}/members/{user_id}": self._member,
+            "GET /channels/{channel_id}": lambda request: self._channel(request).payload(),
             "GET /channels/{channel_id}/messages": self._history,
             "POST /channels/{channel_id}/messages": self._create,
             "GET /channels/{channel_id}/messages/{message_id}": self._get,
@@ -100,16 +111,27 @@ class Api:
                 "id": snowflake(),
                 "application_id": self._platform.application_id,
                 "version": snowflake(),
-                "default_member_permissions": None,
+                "default_member_permissions": _as_listed(command["default_member_permissions"]),
                 "nsfw": False,
-                "options": [
-                    {name: value for name, value in option.items() if value not in (False, [])}
-                    for option in command["options"]
-                ],
+                "options": [_listed(option) for option in command["options"]],
             }
             for command in request.body
         ]
         return self.commands
+
+    def _get_commands(self, request: Request) -> list[Payload]:
+        """Translations are listed for who asks for them."""
+        translated = request.query.get("with_localizations") == "true"
+        return [command if translated else _untranslated(command) for command in self.commands]
+
+    def _member(self, request: Request) -> Payload:
+        server = self._servers().get(request.ids["guild_id"])
+        if server is None:
+            raise ApiError(404, 10004, "Unknown Guild")
+        person = server.people.get(request.ids["user_id"])
+        if person is None or person.id in server.gone:
+            raise ApiError(404, 10007, "Unknown Member")
+        return {"user": person.payload(), **server.member(person)}
 
     # Messages
 
@@ -117,6 +139,8 @@ class Api:
         channel = self._channels().get(request.ids["channel_id"])
         if channel is None:
             raise ApiError(404, 10003, "Unknown Channel")
+        if channel.hidden:
+            raise ApiError(403, 50001, "Missing Access")
         return channel
 
     def _message(self, request: Request) -> Message:
@@ -158,6 +182,7 @@ class Api:
             flags=body.get("flags") or 0,
             ping=False,
             nonce=nonce,
+            components=_components(body),
         )
         message.type = 19 if message.reply_to else 0
         if nonce is not None:
@@ -193,6 +218,8 @@ class Api:
         message.text = _content(body, message.files)
         message.edits.append(message.text)
         message.edited_at = timestamp()
+        if "components" in body:
+            message.components = _components(body)
         flags = message.flags & ~LOADING
         if "flags" in body:
             flags = flags & ~SUPPRESS_EMBEDS | body["flags"] & SUPPRESS_EMBEDS
@@ -207,8 +234,7 @@ class Api:
     def _remove(self, message: Message) -> None:
         message.channel.messages.remove(message)
         if not message.ephemeral:
-            gone = message.address()
-            self._platform.emit("MESSAGE_DELETE", gone | {"id": gone.pop("message_id")})
+            self._platform.emit("MESSAGE_DELETE", message.gone())
 
     def _typing(self, request: Request) -> None:
         self._channel(request).typing.append(request.at)
@@ -219,28 +245,27 @@ class Api:
         invocation = self._platform.invocations.get(request.ids["interaction_token"])
         if invocation is None or invocation.id != request.ids["interaction_id"] or invocation.expired:
             raise ApiError(404, 10062, "Unknown interaction")
-        if invocation.response is not None:
+        if invocation.acknowledged_after is not None:
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
+        invocation.acknowledged_after = request.at - invocation.made_at
         data = request.body.get("data") or {}
+        if request.body["type"] == SHOW_PROPOSALS:
+            invocation.proposals = [choice["value"] for choice in data["choices"]]
+            return _answered(invocation)
+        if request.body["type"] == OPEN_FORM:
+            if invocation.type == FORM:
+                raise ApiError(400, 50035, "Invalid Form Body: type: a form can't open a form")
+            invocation.form = data
+            return _answered(invocation)
         flags = (data.get("flags") or 0) & (EPHEMERAL | SUPPRESS_EMBEDS)
         text = ""
         if request.body["type"] == DEFERRED_CHANNEL_MESSAGE:
             flags |= LOADING
         else:
             text = _content(data, request.files)
-        invocation.acknowledged_after = request.at - invocation.made_at
         invocation.response = message = self._answer(invocation, text, flags, request.files)
         self._show(message)
-        return {
-            "interaction": {
-                "id": invocation.id,
-                "type": 2,
-                "response_message_id": message.id,
-                "response_message_loading": message.thinking,
-                "response_message_ephemeral": message.ephemeral,
-            },
-            "resource": {"type": request.body["type"], "message": message.payload()},
-        }
+        return _answered(invocation)
 
     def _answer(self, invocation: Invocation, text: str, flags: int, files: list[File]) -> Message:
         return Message(
@@ -249,7 +274,7 @@ class Api:
             text,
             files=list(files),
             flags=flags,
-            type=20,
+            type=20 if invocation.type == COMMAND else 0,
             webhook=self._platform.application_id,
             seen_by=invocation.author if flags & EPHEMERAL else None,
         )
@@ -284,6 +309,7 @@ class Api:
             return self._change(invocation.response, request)
         flags = (request.body.get("flags") or 0) & (EPHEMERAL | SUPPRESS_EMBEDS)
         message = self._answer(invocation, _content(request.body, request.files), flags, request.files)
+        message.components = _components(request.body)
         invocation.followups.append(message)
         self._show(message)
         return message.payload()
@@ -297,3 +323,36 @@ def _content(body: Payload, files: list[File]) -> str:
     if not text and not files:
         raise ApiError(400, 50006, "Cannot send an empty message")
     return text
+
+
+def _components(body: Payload) -> list[Payload]:
+    """Rows of components, within Discord's limits."""
+    rows: list[Payload] = body.get("components") or []
+    if len(rows) > 5 or any(not 1 <= len(row["components"]) <= 5 for row in rows):
+        raise ApiError(400, 50035, "Invalid Form Body: components: too many or too few")
+    ids = [component["custom_id"] for row in rows for component in row["components"]]
+    if len(set(ids)) < len(ids):
+        raise ApiError(400, 50035, "Invalid Form Body: components: Component custom id cannot be duplicated")
+    return rows
+
+
+def _answered(invocation: Invocation) -> Payload:
+    """What a callback gives back, if it is asked for."""
+    return {"interaction": {"id": invocation.id, "type": invocation.type}}
+
+
+def _as_listed(permissions: int | None) -> str | None:
+    return None if permissions is None else str(permissions)
+
+
+def _listed(option: Payload) -> Payload:
+    """An option as Discord lists it."""
+    kept = {name: value for name, value in option.items() if value not in (False, [], {})}
+    if "options" in kept:
+        kept["options"] = [_listed(inner) for inner in kept["options"]]
+    return kept
+
+
+def _untranslated(command: Payload) -> Payload:
+    kept = {name: value for name, value in command.items() if name != "description_localizations"}
+    return kept | {"options": [_untranslated(option) for option in command.get("options", ())]}

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from tests.fakes.discord.world import Payload
 
-MESSAGE_CONTENT = 1 << 15  # the intent
+MEMBERS, MESSAGE_CONTENT = 1 << 1, 1 << 15  # intents
 AUTHENTICATION_FAILED, DISALLOWED_INTENTS = 4004, 4014  # close codes
 
 
@@ -89,6 +89,8 @@ class Gateway:
     def dispatch(self, event: str, data: Payload) -> None:
         """To the session, be it connected or lost; to nobody if there is none."""
         if self._session is not None:
+            if event.startswith("GUILD_MEMBER_") and not self._session.intents & MEMBERS:
+                return
             if event in ("MESSAGE_CREATE", "MESSAGE_UPDATE") and not self._may_read(data):
                 data = {**data, "content": "", "attachments": [], "embeds": []}
             self._session.dispatch(event, copy.deepcopy(data))
@@ -115,9 +117,13 @@ class Gateway:
         for link in self._links:
             link.send(Op.RECONNECT, None)
 
+    def forget(self) -> None:
+        """The session is over, which the bot learns when it wants to resume it."""
+        self._session = None
+
     def invalidate(self) -> None:
         """The session is over, and can't be resumed."""
-        self._session = None
+        self.forget()
         for link in self._links:
             link.send(Op.INVALID_SESSION, False)
 

@@ -83,6 +83,7 @@ class FakeDiscord:
         self.application_id = self.bot.id
         self.requests: list[Request] = []
         self.violations: list[str] = []
+        self.down = False  # while it is, every request of the API fails
         self.invocations: dict[str, Invocation] = {}
         self.gateway = Gateway(
             self.token,
@@ -94,7 +95,7 @@ class FakeDiscord:
         )
         self._limits: dict[tuple[str, str], Window] = defaultdict(Window)
         self._limit = limit
-        self._api = Api(self, self._channels)
+        self._api = Api(self, self._channels, lambda: {server.id: server for server in self._servers})
         self._people: dict[str, Person] = {self.bot.id: self.bot}
         self._directs: list[Channel] = []
         self._servers: list[Server] = []
@@ -218,12 +219,17 @@ class FakeDiscord:
         return f"http://127.0.0.1:{self._port}/api/v10"
 
     @property
+    def cdn_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def gateway_url(self) -> str:
         return f"ws://127.0.0.1:{self._port}/gateway"
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=32 * 1024 * 1024)
         app.router.add_get("/gateway", self.gateway.serve)
+        app.router.add_get("/attachments/{id}/{name}", self._file)
         for route, handler in self._api.routes.items():
             method, path = route.split()
             app.router.add_route(method, "/api/v10" + path, self._handler(route, handler))
@@ -272,6 +278,8 @@ class FakeDiscord:
         carries_token = request.path.startswith(WITHOUT_BOT_TOKEN)
         if not carries_token and raw.headers.get("Authorization") != f"Bot {self.token}":
             return _json(401, {"code": 0, "message": "401: Unauthorized"})
+        if self.down:
+            return _json(503, {"code": 0, "message": "Service Unavailable"})
         if fault is not None and fault.drop is None:
             return _json(fault.status, fault.body, fault.headers)
         headers = self._rate(request)
@@ -319,6 +327,17 @@ class FakeDiscord:
         return Request(
             raw.method, route, path, dict(raw.match_info), dict(raw.query), body, files, self.now()
         )
+
+    async def _file(self, raw: web.Request) -> web.Response:
+        """Files are handed out to whoever has their address."""
+        for channel in self._channels().values():
+            for message in channel.messages:
+                for file in message.files:
+                    if file.id == raw.match_info["id"]:
+                        answer = web.Response(body=file.content)
+                        answer.enable_chunked_encoding()  # nobody is told how much it is
+                        return answer
+        return web.Response(status=404)
 
     async def _unknown_route(self, raw: web.Request) -> web.Response:
         self.violations.append(f"{raw.method} {raw.path}: the fake has no such route")

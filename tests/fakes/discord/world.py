@@ -19,14 +19,18 @@ Payload = dict[str, Any]
 
 EPOCH = 1_420_070_400_000  # milliseconds: the first instant of 2015, from which Discord's ids count
 SUPPRESS_EMBEDS, EPHEMERAL, LOADING = 1 << 2, 1 << 6, 1 << 7  # flags of a message
+ADMINISTRATOR, MANAGE_SERVER = 1 << 3, 1 << 5  # permissions of a role
+VIEW, SEND, READ_HISTORY = 1 << 10, 1 << 11, 1 << 16
+COMMAND, COMPONENT, AUTOCOMPLETE, FORM = 2, 3, 4, 5  # types of an interaction
+_ROW, _BUTTON, _LABELLED = 1, 2, 18  # types of a component
 CONTENT_LIMIT = 2000
 
 _counter = itertools.count(1)
 
 
-def snowflake() -> str:
-    """An id that says when it was made, as Discord's do."""
-    return str((int(time.time() * 1000) - EPOCH << 22) + next(_counter))
+def snowflake(ago: float = 0) -> str:
+    """An id that says when it was made, as Discord's do: `ago` seconds before now."""
+    return str((int((time.time() - ago) * 1000) - EPOCH << 22) + next(_counter))
 
 
 def timestamp() -> str:
@@ -45,6 +49,10 @@ class Platform(Protocol):
     bot: Person
     invocations: dict[str, Invocation]
     application_id: str
+
+    @property
+    def cdn_url(self) -> str:
+        """Where files lie."""
 
     async def deliver(self, event: str, data: Payload) -> None:
         """Send to the bot; before the first bot was there, wait for it."""
@@ -78,15 +86,6 @@ class Person:
             "bot": self.is_bot,
         }
 
-    def member(self) -> Payload:
-        return {
-            "roles": [],
-            "joined_at": timestamp(),
-            "deaf": False,
-            "mute": False,
-            "flags": 0,
-        }
-
 
 @dataclass(frozen=True)
 class File:
@@ -94,13 +93,13 @@ class File:
     content: bytes
     id: str = field(default_factory=snowflake)
 
-    def payload(self) -> Payload:
+    def payload(self, cdn_url: str) -> Payload:
         return {
             "id": self.id,
             "filename": self.name,
             "size": len(self.content),
-            "url": f"https://cdn.discord.test/{self.id}/{self.name}",
-            "proxy_url": f"https://media.discord.test/{self.id}/{self.name}",
+            "url": f"{cdn_url}/attachments/{self.id}/{self.name}",
+            "proxy_url": f"{cdn_url}/attachments/{self.id}/{self.name}",
             "content_type": "text/plain; charset=utf-8",
         }
 
@@ -120,6 +119,7 @@ class Message:
     webhook: str | None = None
     nonce: str | None = None
     seen_by: Person | None = None  # the only one who sees it, if it is ephemeral
+    components: list[Payload] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)  # the texts that it had after the first one
     id: str = field(default_factory=snowflake)
     sent_at: str = field(default_factory=timestamp)
@@ -137,6 +137,31 @@ class Message:
     def thinking(self) -> bool:
         """Whether this is a placeholder for an answer to come."""
         return bool(self.flags & LOADING)
+
+    @property
+    def buttons(self) -> list[list[str]]:
+        """The labels of its buttons, by rows."""
+        return [[button["label"] for button in row["components"]] for row in self.components]
+
+    async def rewrite(self, text: str) -> None:
+        """Its author changes it."""
+        self.text = text
+        self.edited_at = timestamp()
+        await self.channel.platform.deliver("MESSAGE_UPDATE", self.event())
+
+    async def preview(self) -> None:
+        """Discord adds the preview of a link to it."""
+        update = self.event() | {"embeds": [{"type": "link", "title": "A page"}]}
+        await self.channel.platform.deliver("MESSAGE_UPDATE", update)
+
+    async def vanish(self) -> None:
+        """Its author or a moderator deletes it."""
+        self.channel.messages.remove(self)
+        await self.channel.platform.deliver("MESSAGE_DELETE", self.gone())
+
+    def gone(self) -> Payload:
+        where = self.address()
+        return where | {"id": where.pop("message_id")}
 
     def mentions(self) -> list[Person]:
         people = self.channel.people
@@ -157,12 +182,12 @@ class Message:
             "mention_everyone": "@everyone" in self.text or "@here" in self.text,
             "mentions": [person.payload() for person in self.mentions()],
             "mention_roles": re.findall(r"<@&(\d+)>", self.text),
-            "attachments": [file.payload() for file in self.files],
+            "attachments": [file.payload(self.channel.platform.cdn_url) for file in self.files],
             "embeds": [],
             "pinned": False,
             "type": self.type,
             "flags": self.flags,
-            "components": [],
+            "components": self.components,
         }
         if self.nonce is not None:
             data["nonce"] = self.nonce
@@ -179,7 +204,8 @@ class Message:
         """What the gateway sends of it."""
         data = self.payload()
         if self.channel.server is not None:
-            data |= {"guild_id": self.channel.server.id, "member": self.author.member()}
+            server = self.channel.server
+            data |= {"guild_id": server.id, "member": server.member(self.author)}
         return data
 
     def address(self) -> Payload:
@@ -193,6 +219,7 @@ class Message:
         marks += [f"file {file.name}" for file in self.files]
         marks += ["thinking"] if self.thinking else []
         marks += [f"only for {self.seen_by.name}"] if self.seen_by else []
+        marks += [f"buttons {self.buttons}"] if self.components else []
         marks += [f"edited {len(self.edits)} times"] if self.edits else []
         return f"[{self.id}] {self.author.name}: {self.text!r} {', '.join(marks)}".rstrip()
 
@@ -208,6 +235,7 @@ class Channel:
     server: Server | None = None
     parent: Channel | None = None
     joined: bool = True  # threads: whether the bot takes part
+    hidden: bool = False  # whether the bot may not see it
     messages: list[Message] = field(default_factory=list)
     typing: list[float] = field(default_factory=list)  # when the bot said that it is typing, loop seconds
     id: str = field(default_factory=snowflake)
@@ -222,9 +250,10 @@ class Channel:
         files: Mapping[str, bytes] | None = None,
         webhook: str | None = None,
         type: int | None = None,
+        ago: float = 0,
     ) -> Message:
         """Someone writes here. The bot gets it through its session, if it has one; before any bot has
-        connected this waits for the first."""
+        connected this waits for the first. `ago`: how many seconds before now, by its id."""
         message = Message(
             self,
             author,
@@ -234,14 +263,56 @@ class Channel:
             files=[File(name, content) for name, content in (files or {}).items()],
             webhook=webhook,
             type=type if type is not None else 19 if reply_to else 0,
+            id=snowflake(ago),
         )
         self.messages.append(message)
         await self.platform.deliver("MESSAGE_CREATE", message.event())
         return message
 
-    async def command(self, author: Person, name: str, **options: str) -> Invocation:
-        """Someone uses a slash command here."""
-        invocation = Invocation(self, author, name, options, self.platform.now())
+    async def clear(self, *messages: Message) -> None:
+        """A moderator deletes several messages at once."""
+        self.messages = [message for message in self.messages if message not in messages]
+        gone: Payload = {"ids": [message.id for message in messages], "channel_id": self.id}
+        if self.server is not None:
+            gone["guild_id"] = self.server.id
+        await self.platform.deliver("MESSAGE_DELETE_BULK", gone)
+
+    async def command(self, author: Person, name: str, /, **options: Value) -> Invocation:
+        """Someone uses a slash command here; `name` with the words of its groups."""
+        return await self._interact(author, COMMAND, _used(name, _options(options)))
+
+    async def types(
+        self, author: Person, name: str, focused: str, so_far: str, **options: Value
+    ) -> Invocation:
+        """Someone is typing a command's option, and waits for proposals."""
+        given = [*_options(options), {"type": 3, "name": focused, "value": so_far, "focused": True}]
+        return await self._interact(author, AUTOCOMPLETE, _used(name, given))
+
+    async def press(self, author: Person, message: Message, label: str) -> Invocation:
+        """Someone presses a button under a message."""
+        buttons = [button for row in message.components for button in row["components"]]
+        button = next(button for button in buttons if button["label"] == label)
+        data = {"custom_id": button["custom_id"], "component_type": _BUTTON, "id": 2}
+        return await self._interact(author, COMPONENT, data, message)
+
+    async def fill_in(self, author: Person, form: Payload, **values: str) -> Invocation:
+        """Someone sends a form in. Fields that are not named stay empty."""
+        fields = [label["component"]["custom_id"] for label in form["components"]]
+        components = [
+            {
+                "type": _LABELLED,
+                "id": number,
+                "component": {"type": 4, "id": 10 + number, "custom_id": name, "value": values.get(name, "")},
+            }
+            for number, name in enumerate(fields, start=1)
+        ]
+        data = {"custom_id": form["custom_id"], "components": components}
+        return await self._interact(author, FORM, data)
+
+    async def _interact(
+        self, author: Person, type: int, data: Payload, message: Message | None = None
+    ) -> Invocation:
+        invocation = Invocation(self, author, type, data, self.platform.now(), message)
         self.platform.invocations[invocation.token] = invocation
         await self.platform.deliver("INTERACTION_CREATE", invocation.payload())
         return invocation
@@ -301,7 +372,10 @@ class Channel:
         if self.type is ChannelType.DIRECT:
             data["recipients"] = [person.payload() for person in self.people.values() if not person.is_bot]
         if self.type is ChannelType.TEXT:
-            data |= {"position": 0, "permission_overwrites": [], "parent_id": None, "nsfw": False}
+            assert self.server is not None
+            nobody = {"id": self.server.id, "type": 0, "allow": "0", "deny": str(VIEW)}
+            overwrites = [nobody] if self.hidden else []
+            data |= {"position": 0, "permission_overwrites": overwrites, "parent_id": None, "nsfw": False}
         if self.server is not None:
             data["guild_id"] = self.server.id
         if self.parent is not None:
@@ -331,6 +405,46 @@ class Channel:
         return "\n    ".join(lines + [str(message) for message in self.messages])
 
 
+Value = str | int | float | bool
+
+
+def _options(options: Mapping[str, Value]) -> list[Payload]:
+    """A command's options as Discord types them."""
+    types = {str: 3, int: 4, bool: 5, float: 10}
+    return [{"type": types[type(value)], "name": name, "value": value} for name, value in options.items()]
+
+
+def _used(name: str, options: list[Payload]) -> Payload:
+    """A command as it was used: the words of its name lead to its options."""
+    first, *rest = name.split()
+    for depth, word in reversed(list(enumerate(rest, start=1))):
+        options = [{"type": 1 if depth == len(rest) else 2, "name": word, "options": options}]
+    return {"id": snowflake(), "name": first, "type": 1, "options": options}
+
+
+@dataclass(eq=False)
+class Role:
+    name: str
+    permissions: int = VIEW | SEND | READ_HISTORY
+    bot: str | None = None  # whose own role it is
+    id: str = field(default_factory=snowflake)
+
+    def payload(self) -> Payload:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "color": 0,
+            "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+            "hoist": False,
+            "position": 0,
+            "permissions": str(self.permissions),
+            "managed": self.bot is not None,
+            "mentionable": True,
+            "flags": 0,
+            **({"tags": {"bot_id": self.bot}} if self.bot else {}),
+        }
+
+
 @dataclass(eq=False)
 class Server:
     """A server (a guild, in the API's words) that the bot is in."""
@@ -340,12 +454,45 @@ class Server:
     owner: Person
     people: dict[str, Person]
     id: str = field(default_factory=snowflake)
-    own_role: str = field(default_factory=snowflake)  # the bot's role, made with its invitation
-    other_role: str = field(default_factory=snowflake)
     channels: list[Channel] = field(default_factory=list)
+    held: dict[str, list[str]] = field(default_factory=dict)  # the roles that people hold, by ids
+    gone: set[str] = field(default_factory=set)  # people who left
+    joined_at: str = field(default_factory=timestamp)  # when the bot came
 
-    def channel(self, name: str) -> Channel:
-        channel = Channel(self.platform, ChannelType.TEXT, name, self.people, server=self)
+    def __post_init__(self) -> None:
+        own = Role(self.platform.bot.name, bot=self.platform.bot.id)  # made with the bot's invitation
+        other = Role("Gardeners")
+        self.own_role, self.other_role = own.id, other.id
+        self.held[self.platform.bot.id] = [own.id]
+        self.roles = [Role("@everyone", id=self.id), own, other]
+
+    def role(self, name: str, permissions: int = 0) -> Role:
+        role = Role(name, permissions)
+        self.roles.append(role)
+        self.platform.emit("GUILD_ROLE_CREATE", {"guild_id": self.id, "role": role.payload()})
+        return role
+
+    def change(self, role: Role, permissions: int) -> None:
+        role.permissions = permissions
+        self.platform.emit("GUILD_ROLE_UPDATE", {"guild_id": self.id, "role": role.payload()})
+
+    def grant(self, person: Person, *roles: Role) -> None:
+        """Let someone hold these roles and no others."""
+        self.held[person.id] = [role.id for role in roles]
+        member = self.member(person) | {"user": person.payload(), "guild_id": self.id}
+        self.platform.emit("GUILD_MEMBER_UPDATE", member)
+
+    def member(self, person: Person) -> Payload:
+        return {
+            "roles": self.held.get(person.id, []),
+            "joined_at": timestamp(),
+            "deaf": False,
+            "mute": False,
+            "flags": 0,
+        }
+
+    def channel(self, name: str, *, hidden: bool = False) -> Channel:
+        channel = Channel(self.platform, ChannelType.TEXT, name, self.people, server=self, hidden=hidden)
         self.channels.append(channel)
         self.platform.emit("CHANNEL_CREATE", channel.payload())
         return channel
@@ -359,20 +506,11 @@ class Server:
             "member_count": len(self.people),
             "large": False,
             "unavailable": False,
-            "roles": [
-                _role(self.id, "@everyone"),
-                _role(self.own_role, self.platform.bot.name, tags={"bot_id": self.platform.bot.id}),
-                _role(self.other_role, "Gardeners"),
-            ],
+            "joined_at": self.joined_at,
+            "roles": [role.payload() for role in self.roles],
             "channels": [channel.payload() for channel in self.channels if channel not in threads],
             "threads": [thread.payload() for thread in threads],
-            "members": [
-                {
-                    "user": self.platform.bot.payload(),
-                    **self.platform.bot.member(),
-                    "roles": [self.own_role],
-                }
-            ],
+            "members": [{"user": self.platform.bot.payload(), **self.member(self.platform.bot)}],
             "emojis": [],
             "stickers": [],
             "features": [],
@@ -392,35 +530,22 @@ class Server:
         }
 
 
-def _role(id: str, name: str, **more: Any) -> Payload:
-    return {
-        "id": id,
-        "name": name,
-        "color": 0,
-        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-        "hoist": False,
-        "position": 0,
-        "permissions": "0",
-        "managed": "tags" in more,
-        "mentionable": True,
-        "flags": 0,
-        **more,
-    }
-
-
 @dataclass(eq=False)
 class Invocation:
-    """One use of a slash command, and what became of it."""
+    """One interaction (the use of a command, a press, a form), and what became of it."""
 
     channel: Channel
     author: Person
-    name: str
-    options: Mapping[str, str]
+    type: int
+    data: Payload
     made_at: float  # loop seconds
+    message: Message | None = None  # under which a button was pressed
     id: str = field(default_factory=snowflake)
     token: str = field(default_factory=lambda: f"interaction-token-{next(_counter)}")
     response: Message | None = None  # the original response; a placeholder at first, if it was deferred
     followups: list[Message] = field(default_factory=list)
+    proposals: list[str] | None = None  # what was proposed for an option
+    form: Payload | None = None  # what opened
     acknowledged_after: float | None = None  # seconds; Discord waits for 3
     expired: bool = False
 
@@ -440,6 +565,18 @@ class Invocation:
         """The response, as soon as there is one, be it a placeholder."""
         return await self.answer(lambda message: True)
 
+    async def proposed(self) -> list[str]:
+        """What is proposed, as soon as it is."""
+        await self.channel.platform.until(lambda: self.proposals is not None)
+        assert self.proposals is not None
+        return self.proposals
+
+    async def opened(self) -> Payload:
+        """The form that opens, as soon as it does."""
+        await self.channel.platform.until(lambda: self.form)
+        assert self.form is not None
+        return self.form
+
     def expire(self) -> None:
         """15 minutes are over."""
         self.expired = True
@@ -449,7 +586,7 @@ class Invocation:
         data: Payload = {
             "id": self.id,
             "application_id": channel.platform.application_id,
-            "type": 2,
+            "type": self.type,
             "token": self.token,
             "version": 1,
             "channel_id": channel.id,
@@ -459,17 +596,12 @@ class Invocation:
             "authorizing_integration_owners": {},
             "attachment_size_limit": 10 * 1024 * 1024,
             "app_permissions": "0",
-            "data": {
-                "id": snowflake(),
-                "name": self.name,
-                "type": 1,
-                "options": [
-                    {"type": 3, "name": name, "value": value} for name, value in self.options.items()
-                ],
-            },
+            "data": self.data,
         }
+        if self.message is not None:
+            data["message"] = self.message.payload()
         if channel.server is None:
             return data | {"context": 1, "user": self.author.payload()}
-        member = {"user": self.author.payload(), **self.author.member(), "permissions": "0"}
+        member = {"user": self.author.payload(), **channel.server.member(self.author), "permissions": "0"}
         guild = {"id": channel.server.id, "locale": "en-US", "features": []}
         return data | {"context": 0, "guild_id": channel.server.id, "guild": guild, "member": member}
