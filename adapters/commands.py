@@ -1,10 +1,12 @@
 """Commands as values, neutral of any platform: each adapter builds its native form from them.
 
-Knows nothing of what a command does.
+Also how a command is read where it is typed as text, and how such a command is explained. Knows nothing of
+what a command does.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -82,17 +84,111 @@ def parse_command(text: str, *, bot_name: str | None = None) -> tuple[str, str] 
     return name.lower(), rest.strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A typed command, looked up. `path` is the longest beginning that names a command or a group of them,
+    or the first word if nothing is called so; `spec` is None unless it names a command. `rest` follows it."""
+
+    path: str
+    spec: CommandSpec | None
+    rest: str
+
+
+def resolve(specs: Sequence[CommandSpec], name: str, rest: str) -> Typed:
+    """What `/name rest` means: the words of a name are looked for in both."""
+    known = {prefix for spec in specs for prefix in _prefixes(spec.name)}
+    path = name
+    while path in known:
+        word, behind = _word(rest)
+        longer = f"{path} {word.lower()}"
+        if longer not in known:
+            break
+        path, rest = longer, behind
+    return Typed(path, find(specs, path), rest)
+
+
+def _word(text: str) -> tuple[str, str]:
+    """The first word of a text, and what follows it."""
+    words = text.split(maxsplit=1)
+    return words[0] if words else "", words[1] if len(words) > 1 else ""
+
+
+def _prefixes(name: str) -> Sequence[str]:
+    words = name.split(" ")
+    return [" ".join(words[:count]) for count in range(1, len(words) + 1)]
+
+
+def below(specs: Sequence[CommandSpec], group: str) -> Sequence[str]:
+    """The paths one word below a group of commands, in the order of the commands; below "", the first words
+    of all."""
+    depth = len(group.split()) + 1
+    start = f"{group} " if group else ""
+    paths = (" ".join(spec.name.split(" ")[:depth]) for spec in specs if spec.name.startswith(start))
+    return list(dict.fromkeys(paths))
+
+
+_QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»"}  # telephones type curly ones by themselves
+_QUOTED = re.compile(
+    "|".join(f"{opening}([^{closing}]*){closing}(?!\\S)" for opening, closing in _QUOTES.items())
+)
+
+
 def parse_arguments(spec: CommandSpec, rest: str) -> Mapping[str, str]:
-    """The rest of a typed command as values for its parameters: one word each, the last takes what is left.
-    Missing ones are absent; whether that is an error is for the command to say."""
+    """The rest of a typed command as values for its parameters: one word each, or several within quotation
+    marks; the last takes what is left. A choice may be typed in any case. Missing ones are absent; whether
+    that is an error is for the command to say."""
     values: dict[str, str] = {}
     for index, param in enumerate(spec.params):
         last = index == len(spec.params) - 1
-        word, _, rest = (rest, "", "") if last else rest.partition(" ")
-        if word.strip():
-            values[param.name] = word.strip()
-        rest = rest.strip()
+        value, rest = (rest.strip(), "") if last else _first(rest.strip())
+        if value:
+            values[param.name] = _as_choice(param, value)
     return values
+
+
+def _first(text: str) -> tuple[str, str]:
+    """The first word or quoted words, and what follows."""
+    if quoted := _QUOTED.match(text):
+        return quoted[quoted.lastindex or 0].strip(), text[quoted.end() :]
+    return _word(text)
+
+
+def _as_choice(param: Param, value: str) -> str:
+    return next((choice for choice in param.choices if choice.lower() == value.lower()), value)
+
+
+def usage(spec: CommandSpec) -> str:
+    """How a command is typed: "/admin settings set KEY [VALUE]"."""
+    params = (param.name.upper() if param.required else f"[{param.name.upper()}]" for param in spec.params)
+    return " ".join((f"/{spec.name}", *params))
+
+
+def explained(spec: CommandSpec, language: str | None = None) -> str:
+    """A command's usage, what it does and what it takes, as Markdown, in the nearest language there is."""
+    lines = [f"`{usage(spec)}`", "", translated(spec, language)]
+    for param in spec.params:
+        choices = f" ({', '.join(param.choices)})" if param.choices else ""
+        lines.append(f"- `{param.name.upper()}`: {translated(param, language)}{choices}")
+    return "\n".join(lines)
+
+
+def overview(specs: Sequence[CommandSpec], group: str, language: str | None = None) -> str:
+    """What lies one word below a group of commands, as Markdown, in the nearest language there is."""
+    lines = [f"**/{group}**", ""]
+    for path in below(specs, group):
+        spec = find(specs, path)
+        if spec is None:
+            words = (deeper.rpartition(" ")[2] for deeper in below(specs, path))
+            lines.append(f"- `/{path}`: {', '.join(words)}")
+        else:
+            lines.append(f"- `{usage(spec)}`: {translated(spec, language)}")
+    return "\n".join(lines)
+
+
+def translated(described: CommandSpec | Param, language: str | None) -> str:
+    """A description in the language of an IETF tag, in English if there is no translation."""
+    primary = (language or "").replace("_", "-").split("-")[0].lower()
+    return described.descriptions.get(primary, described.description)
 
 
 def find(specs: Sequence[CommandSpec], name: str) -> CommandSpec | None:

@@ -1,7 +1,8 @@
 """The terminal as a platform: one person, one chat, lines in and answers out.
 
 On a terminal the answer streams and the person may go on typing (/stop ends it); from a pipe every line is a
-question, and the next one is read when it has been answered. Knows nothing of what an answer means.
+question, and the next one is read when it has been answered. Files are written to a folder. Buttons are not
+shown: what they do can be typed. Knows nothing of what an answer means.
 """
 
 from __future__ import annotations
@@ -14,14 +15,30 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
 from typing import Any, TextIO
 
-from adapters.base import Capabilities, Publish
-from adapters.commands import CommandSpec, find, parse_arguments, parse_command
-from adapters.types import Addressed, ChatRef, CommandInvoked, Event, MessageCreated, MessageRef, Part, Person
+from adapters.base import Capabilities, Cursors, Publish, Suggest, no_cursors, no_suggestions
+from adapters.commands import CommandSpec, below, find, overview, parse_arguments, parse_command, resolve
+from adapters.errors import Rejected
+from adapters.types import (
+    Addressed,
+    Attachment,
+    ChatRef,
+    CommandInvoked,
+    Event,
+    File,
+    MessageCreated,
+    MessageRef,
+    Part,
+    Person,
+    Standing,
+)
 
 PLATFORM = "console"
 STREAM_INTERVAL = timedelta(milliseconds=30)
+KEYS_REMEMBERED = 1000
 
 Show = Callable[[str, Mapping[str, object]], None]
 """Writes an answer, with what is known of it."""
@@ -31,7 +48,8 @@ class ConsoleAdapter:
     """`adapters.base.Adapter` for the terminal.
 
     `lines` are the questions; reading them may block, which happens in a thread of its own. `interactive`
-    streams answers and asks with a prompt; otherwise each answer is handed to `show` as a whole.
+    streams answers and asks with a prompt; otherwise each answer is handed to `show` as a whole. `folder` is
+    where files are written. With `commands` it does not wait until they are published.
     """
 
     platform = PLATFORM
@@ -45,6 +63,8 @@ class ConsoleAdapter:
         interactive: bool = False,
         bot_name: str = "Bot",
         show: Show | None = None,
+        folder: Path | None = None,
+        commands: Sequence[CommandSpec] = (),
     ) -> None:
         self._lines = lines
         self._output = output
@@ -52,16 +72,22 @@ class ConsoleAdapter:
         self._interactive = interactive
         self._bot_name = bot_name
         self._show = show or self._show_text
-        self._commands: Sequence[CommandSpec] = ()
+        self._folder = folder or Path()
+        self._commands = commands
         self._me = Person(id="me", name=_user_name())
         self._streamed = ""
         self._pending = 0
         self._answered = asyncio.Event()
         self._connected = asyncio.Event()
-        self._known = asyncio.Event()  # the commands have been published
+        self._known = asyncio.Event()  # the commands are there
+        if commands:
+            self._known.set()
+        self._sent: dict[str, None] = {}  # keys, oldest first
         self._publish: Publish | None = None
 
-    async def run(self, publish: Publish) -> None:
+    async def run(
+        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+    ) -> None:
         """Publish a line at a time until they end and the last one is answered."""
         self._publish = publish
         queue: asyncio.Queue[str | None] = asyncio.Queue()
@@ -97,7 +123,9 @@ class ConsoleAdapter:
 
     def capabilities(self, chat: ChatRef) -> Capabilities:
         return Capabilities(
-            edit_interval=STREAM_INTERVAL if self._interactive else None, drafts=self._interactive
+            edit_interval=STREAM_INTERVAL if self._interactive else None,
+            drafts=self._interactive,
+            idempotent_send=True,  # what is printed is seen: no send is ever in doubt
         )
 
     def parts(self, markdown: str) -> Sequence[Part]:
@@ -112,17 +140,42 @@ class ConsoleAdapter:
         reply_to: MessageRef | None = None,
         facts: Mapping[str, object] | None = None,
     ) -> MessageRef:
-        self._show(part.text, facts or {})
-        self._pending = max(0, self._pending - 1)
-        self._answered.set()
-        if not self._pending:
-            self._ask()
+        if key not in self._sent:
+            self._sent[key] = None
+            if len(self._sent) > KEYS_REMEMBERED:
+                del self._sent[next(iter(self._sent))]
+            await self._print(part, facts or {})
         return MessageRef(chat, key)
 
     async def edit(
         self, message: MessageRef, part: Part, *, facts: Mapping[str, object] | None = None
     ) -> MessageRef:
-        return await self.send(message.chat, part, key=message.message, facts=facts)
+        await self._print(part, facts or {})
+        return message
+
+    async def _print(self, part: Part, facts: Mapping[str, object]) -> None:
+        """Show an answer, and where its file is written."""
+        saved = await asyncio.to_thread(self._save, part.file) if part.file else ""
+        self._show("\n\n".join(text for text in (part.text, saved) if text), facts)
+        self._pending = max(0, self._pending - 1)
+        self._answered.set()
+        if not self._pending:
+            self._ask()
+
+    def _save(self, file: File) -> str:
+        """Write a file under a name that is free, and tell its path."""
+        name = Path(Path(file.name).name or "file")
+        for number in count(1):
+            path = self._folder / (name if number == 1 else f"{name.stem}-{number}{name.suffix}")
+            try:
+                with path.open("xb") as place:
+                    place.write(file.content)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                return f"✗ {path}: {error.strerror}"
+            return f"→ {path}"
+        raise AssertionError("numbers end nowhere")
 
     async def preview(self, message: MessageRef, part: Part) -> bool:
         return False  # answers are streamed as drafts
@@ -138,14 +191,30 @@ class ConsoleAdapter:
     async def typing(self, chat: ChatRef) -> AsyncIterator[None]:
         yield
 
+    async def download(self, attachment: Attachment, limit: int) -> bytes:
+        """No message comes with a file here."""
+        raise Rejected(f"{attachment.name} can't be fetched: nothing comes from a terminal but text")
+
+    async def permissions_of(self, chat: ChatRef, who: Person) -> Standing:
+        """Nobody is anything here: whose terminal it is, the application knows."""
+        return Standing()
+
     async def publish_commands(self, commands: Sequence[CommandSpec]) -> None:
         self._commands = commands
         self._known.set()
 
     async def _take(self, line: str) -> None:
         assert self._publish is not None
+        event = self._event(line)
+        if isinstance(event, CommandInvoked) and self._is_group(event.name):
+            self._show(overview(self._commands, event.name), {})
+            self._ask()
+            return
         self._pending += 1
-        await self._publish(self._event(line))
+        await self._publish(event)
+
+    def _is_group(self, name: str) -> bool:
+        return find(self._commands, name) is None and bool(below(self._commands, name))
 
     async def _all_answered(self) -> None:
         while self._pending:
@@ -166,14 +235,13 @@ class ConsoleAdapter:
                 sent_at=now,
                 private=True,
             )
-        name, rest = command
-        spec = find(self._commands, name)
+        typed = resolve(self._commands, *command)
         return CommandInvoked(
             id=place.message,
             chat=self._chat,
             author=self._me,
-            name=name,
-            arguments=parse_arguments(spec, rest) if spec is not None else {},
+            name=typed.path,
+            arguments=parse_arguments(typed.spec, typed.rest) if typed.spec is not None else {},
             sent_at=now,
             message=place,
             private=True,

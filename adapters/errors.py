@@ -2,7 +2,8 @@
 
 AdapterError
 ├── RateLimited    wait `retry_after`, then the same again
-├── Unreachable    the platform did not answer: the same again, later; it may have acted all the same
+├── Unreachable    the platform did not answer: the same again, later
+│   └── InDoubt    the same, but it may have acted: what is repeated may come twice
 ├── Forbidden      the bot may not do this here: stop trying
 ├── NotFound       the chat or message is gone: stop trying, or send anew
 ├── Rejected       the platform refuses this content: send something simpler
@@ -28,6 +29,10 @@ class RateLimited(AdapterError):
 
 class Unreachable(AdapterError):
     """No answer, or one that only says that the platform is in trouble."""
+
+
+class InDoubt(Unreachable):
+    """The request left, and what came of it is not known: no answer came, or none that can be read."""
 
 
 class Forbidden(AdapterError):

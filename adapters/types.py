@@ -98,6 +98,7 @@ class MessageCreated:
     reply_to: MessageRef | None = None
     quoted: Quoted | None = None
     attachments: tuple[Attachment, ...] = ()
+    parent: str | None = None  # the channel that this chat is a thread of, where that is a chat itself
     kind: Literal["message_created"] = "message_created"
 
     @property
@@ -123,6 +124,8 @@ class CommandInvoked:
     placeholder: MessageRef | None = None
     private: bool = False
     server: str | None = None
+    parent: str | None = None  # the channel that this chat is a thread of, where that is a chat itself
+    reply_to: MessageRef | None = None  # the message that a typed command replies to
     kind: Literal["command_invoked"] = "command_invoked"
 
 
@@ -137,6 +140,7 @@ class MessageEdited:
     sent_at: datetime  # of the change; aware, UTC
     private: bool = False
     server: str | None = None
+    parent: str | None = None  # the channel that this chat is a thread of, where that is a chat itself
     kind: Literal["message_edited"] = "message_edited"
 
     @property
@@ -173,6 +177,7 @@ class ButtonPressed:
     placeholder: MessageRef | None = None
     private: bool = False
     server: str | None = None
+    parent: str | None = None  # the channel that this chat is a thread of, where that is a chat itself
     kind: Literal["button_pressed"] = "button_pressed"
 
     @property

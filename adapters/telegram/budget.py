@@ -12,6 +12,7 @@ sustained. Knows nothing of the Bot API's calls.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from adapters.ratelimit import Buckets, Clock, Sleep, TokenBucket
@@ -26,23 +27,42 @@ def is_private(chat: str) -> bool:
     return not chat.startswith("-")
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many messages go out at most, as above. A Bot API server of one's own may allow more, and paid
+    broadcasts do."""
+
+    a_second: float = 30
+    a_second_in_private: float = 1
+    a_minute_in_group: float = 20
+
+
+TELEGRAMS_LIMITS = Limits()
+
+
 class Budget:
     """The bot's budget and each chat's. A chat is named by its id; topics share their group's budget."""
 
-    def __init__(self, clock: Clock, sleep: Sleep) -> None:
+    def __init__(self, clock: Clock, sleep: Sleep, limits: Limits = TELEGRAMS_LIMITS) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._all = TokenBucket(rate=25, capacity=5, clock=clock, reserve=2)  # 5 + 25 x 1 s = 30
+        self._limits = limits
+        capacity = limits.a_second / 6  # of 30: 5 + 25 x 1 s
+        self._all = TokenBucket(limits.a_second - capacity, capacity, clock, reserve=0.4 * capacity)
         self._chats = Buckets(self._chat_bucket)
         self._drafts = Buckets(self._draft_bucket)
 
     def _chat_bucket(self, chat: Hashable) -> TokenBucket:
         if is_private(str(chat)):
-            return TokenBucket(rate=1, capacity=3, clock=self._clock, reserve=1)
-        return TokenBucket(rate=0.25, capacity=5, clock=self._clock, reserve=2)  # 5 + 0.25 x 60 s = 20
+            rate = self._limits.a_second_in_private
+            return TokenBucket(rate, 3 * rate, self._clock, reserve=rate)
+        capacity = self._limits.a_minute_in_group / 4  # of 20: 5 + 0.25 x 60 s
+        rate = (self._limits.a_minute_in_group - capacity) / 60
+        return TokenBucket(rate, capacity, self._clock, reserve=0.4 * capacity)
 
     def _draft_bucket(self, _: Hashable) -> TokenBucket:
-        return TokenBucket(rate=1 / DRAFT_INTERVAL.total_seconds(), capacity=2, clock=self._clock)
+        rate = self._limits.a_second_in_private / DRAFT_INTERVAL.total_seconds()
+        return TokenBucket(rate, 2, self._clock)
 
     async def take(self, chat: str) -> None:
         """Wait for room for a message or a final edit."""

@@ -4,9 +4,11 @@ Some refusals have an answer that only this adapter knows; they are subclasses, 
 
     Rejected
     ├── FormattingRefused   the same as plain text
-    └── NotModified         nothing to do: it already stands there
+    ├── NotModified         nothing to do: it already stands there
+    └── NoText              the message has a caption instead
     NotFound
     ├── TopicGone           the same outside the topic
+    ├── NoMember            the person was never in the chat
     └── ChatMoved           the same to the group's new id
     Misconfigured
     ├── AnotherPoller       passes when the other process is only about to stop
@@ -14,6 +16,9 @@ Some refusals have an answer that only this adapter knows; they are subclasses, 
 
 The Bot API tells refusals apart by a text alone, so that the words looked for here are part of its
 interface. Knows nothing of what was asked.
+
+A request that never left may be repeated without a thought (Unreachable). One that left and was not answered
+may have been acted on (InDoubt). Which of the two it is, only the network library below knows.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import httpx
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -37,6 +43,7 @@ from telegram.error import Forbidden as TelegramForbidden
 from adapters.errors import (
     AdapterError,
     Forbidden,
+    InDoubt,
     Misconfigured,
     NotFound,
     RateLimited,
@@ -58,6 +65,16 @@ _GONE = (
     "message_id_invalid",
     "wrong file_id",
 )
+_NO_MEMBER = ("user not found", "participant_id_invalid", "user_id_invalid", "member not found")
+# Raised before anything of a request is written; a client that is closed raises RuntimeError.
+_NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    RuntimeError,
+)
 _FORBIDDEN = (
     "not enough rights",
     "have no rights",
@@ -73,6 +90,14 @@ class FormattingRefused(Rejected):
 
 class NotModified(Rejected):
     """An edit that changes nothing."""
+
+
+class NoText(Rejected):
+    """The message carries a file: only its caption can be changed."""
+
+
+class NoMember(NotFound):
+    """The person is not known in the chat."""
 
 
 class TopicGone(NotFound):
@@ -105,7 +130,7 @@ def translated(token: str) -> Iterator[None]:
         raise _translate(error) from error
     except (KeyError, TypeError, ValueError) as error:
         # python-telegram-bot trusts answers to have the right form; a proxy's error page may not.
-        raise Unreachable(f"Telegram's answer was not understood ({type(error).__name__})") from error
+        raise InDoubt(f"Telegram's answer was not understood ({type(error).__name__})") from error
 
 
 def _redact(error: BaseException, token: str) -> None:
@@ -139,10 +164,21 @@ def _translate(error: TelegramError) -> AdapterError:
             )
         case BadRequest():
             return _refusal(text)
-        case TimedOut():
-            return Unreachable("Telegram did not answer in time; it may have acted all the same")
         case _:
-            return Unreachable(f"Telegram can't be reached: {text}")
+            return _unanswered(error)
+
+
+def _unanswered(error: TelegramError) -> Unreachable:
+    """No answer, one that can't be read, or one that only says that Telegram is in trouble."""
+    cause = error.__cause__
+    if isinstance(cause, _NEVER_LEFT):
+        return Unreachable(f"Telegram can't be reached: {error.message}")
+    if isinstance(error, TimedOut):
+        return InDoubt("Telegram did not answer in time; it may have acted all the same")
+    if cause is not None:
+        lost = f"Telegram's answer was lost ({type(cause).__name__}); it may have acted all the same"
+        return InDoubt(lost)
+    return Unreachable(f"Telegram can't be reached: {error.message}")
 
 
 def _refusal(text: str) -> AdapterError:
@@ -150,6 +186,10 @@ def _refusal(text: str) -> AdapterError:
     lower = text.lower()
     if "message is not modified" in lower:
         return NotModified(text)
+    if "there is no text in the message" in lower:
+        return NoText(text)
+    if any(words in lower for words in _NO_MEMBER):
+        return NoMember(text)
     if any(words in lower for words in _TOPIC_GONE):
         return TopicGone(text)
     if any(words in lower for words in _GONE):

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from telegram import Update, User
 
 from adapters.commands import CommandSpec, Param
-from adapters.telegram.convert import event_of
+from adapters.telegram.commands import page
+from adapters.telegram.convert import MenuAsked, event_of
+from adapters.telegram.members import Members, UserNames
+from adapters.telegram.request import PollingRequest
 from adapters.types import (
     Addressed,
     Attachment,
     ChatRef,
     CommandInvoked,
+    Event,
     MessageCreated,
+    MessageEdited,
     MessageRef,
     Person,
     Quoted,
+    StopRequested,
+    Unreadable,
 )
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ME = User(77, "Chorus", is_bot=True, username="chorus_bot")
 ALICE = {"id": 5, "is_bot": False, "first_name": "Alice", "last_name": "Smith", "language_code": "de"}
 BOT = {"id": 77, "is_bot": True, "first_name": "Chorus", "username": "chorus_bot"}
@@ -39,9 +52,9 @@ def message(text: str | None = None, chat: dict[str, Any] = DIRECT, **properties
     return {"message_id": 42, "date": 1_700_000_000, "chat": chat, **content, **properties}
 
 
-def event(payload: dict[str, Any], kind: str = "message") -> MessageCreated | CommandInvoked | None:
+def event(payload: dict[str, Any], kind: str = "message") -> Event | MenuAsked | None:
     update = Update.de_json({"update_id": 9, kind: payload})
-    return event_of(update, ME, COMMANDS)
+    return event_of(update, ME, COMMANDS, {}, NOW)
 
 
 def heard(payload: dict[str, Any]) -> MessageCreated:
@@ -54,7 +67,7 @@ def entity(kind: str, offset: int, length: int, **properties: Any) -> list[dict[
     return [{"type": kind, "offset": offset, "length": length, **properties}]
 
 
-def command(text: str, length: int, chat: dict[str, Any] = DIRECT) -> MessageCreated | CommandInvoked | None:
+def command(text: str, length: int, chat: dict[str, Any] = DIRECT) -> Event | MenuAsked | None:
     return event(message(text, chat, entities=entity("bot_command", 0, length)))
 
 
@@ -196,23 +209,70 @@ def test_a_thread_of_replies_is_no_topic() -> None:
         message("Hi", GROUP, sender_chat={"id": -1009, "type": "channel", "title": "News"}),
         message(None, GROUP, new_chat_members=[ALICE]),
         message(None, GROUP, group_chat_created=True),
+        message(None, GROUP, document={"file_id": "d", "file_unique_id": "u"}),
     ],
-    ids=["bot", "Telegram", "automatic forward", "channel", "somebody joined", "group created"],
+    ids=[
+        "bot",
+        "Telegram",
+        "automatic forward",
+        "channel",
+        "somebody joined",
+        "group created",
+        "a file among people",
+    ],
 )
 def test_no_event(payload: dict[str, Any]) -> None:
     assert event(payload) is None
 
 
-@pytest.mark.parametrize("kind", ["edited_message", "channel_post", "edited_channel_post"])
-def test_only_new_messages_count(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["channel_post", "edited_channel_post", "business_message"])
+def test_channels_are_not_heard(kind: str) -> None:
     assert event(message("Hi"), kind) is None
+
+
+def test_a_changed_message() -> None:
+    changed = message("@chorus_bot Hello", GROUP, entities=entity("mention", 0, 11), edit_date=1_700_000_060)
+
+    assert event(changed, "edited_message") == MessageEdited(
+        id="update:9",
+        message=MessageRef(ChatRef("telegram", "-100123"), "42"),
+        author=Person("5", "Alice Smith", "de"),
+        text="Hello",
+        sent_at=datetime(2023, 11, 14, 22, 14, 20, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        message("Hi", **{"from": BOT}, edit_date=1_700_000_060),
+        message(None, location={"latitude": 1, "longitude": 2}, edit_date=1_700_000_060),
+        message("Hi"),
+    ],
+    ids=["of a bot", "without a text", "without a date"],
+)
+def test_no_change_to_speak_of(payload: dict[str, Any]) -> None:
+    assert event(payload, "edited_message") is None
+
+
+def test_stop_on_a_draft() -> None:
+    payload = {"chat": DIRECT | {"last_name": "Smith"}, "message_thread_id": 3, "draft_id": 8}
+    assert event(payload, "stopped_message_generation") == StopRequested(
+        id="update:9", chat=ChatRef("telegram", "5", "3"), author=Person("5", "Alice Smith"), sent_at=NOW
+    )
 
 
 def test_an_anonymous_administrator_is_known_as_the_group() -> None:
     anonymous = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
     said = heard(message("Hi", GROUP, **{"from": anonymous}, sender_chat=GROUP))
 
-    assert said.author == Person("-100123", "Friends")
+    assert said.author == Person("-100123", "Friends", anonymous=True)
+
+
+def test_whoever_else_writes_as_the_group_is_no_administrator() -> None:
+    said = heard(message("Hi", GROUP, sender_chat=GROUP))
+
+    assert said.author == Person("-100123", "Friends", anonymous=False)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +283,10 @@ def test_an_anonymous_administrator_is_known_as_the_group() -> None:
         ("/STOP", "stop", {}),
         ("/model tiny it is quick", "model", {"name": "tiny", "why": "it is quick"}),
         ("/start", "start", {}),
+        ("/start pair_1", "start", {"payload": "pair_1"}),
+        ('/model "very tiny" it is quick', "model", {"name": "very tiny", "why": "it is quick"}),
+        ('/model "" quick', "model", {"why": "quick"}),
+        ('/model "half quoted', "model", {"name": '"half', "why": "quoted"}),
         ("/unheard of", "unheard", {}),
     ],
 )
@@ -292,3 +356,118 @@ def test_the_largest_photo_is_taken() -> None:
     ]
 
     assert heard(message(photo=sizes)).attachments == (Attachment("photo.jpg", "image/jpeg", 9, "large"),)
+
+
+# Whatever comes
+
+WHOLE: list[dict[str, Any]] = [
+    {"message": message("/model@chorus_bot x", GROUP, entities=entity("bot_command", 0, 17))},
+    {"message": message("/ban Bob", FORUM, entities=entity("text_mention", 5, 3, user=ALICE))},
+    {"message": message("Why?", FORUM, message_thread_id=7, reply_to_message=message("So.", FORUM))},
+    {"message": message("Hi", GROUP, sender_chat=GROUP, quote={"text": "Second.", "position": 7})},
+    {"message": message(None, photo=[{"file_id": "p", "file_unique_id": "u", "width": 1, "height": 1}])},
+    {"message": message(None, voice={"file_id": "v", "file_unique_id": "u", "duration": 1}, caption="So?")},
+    {"edited_message": message("Hello", edit_date=1_700_000_060)},
+    {
+        "callback_query": {
+            "id": "1",
+            "from": ALICE,
+            "chat_instance": "1",
+            "data": "/model",
+            "message": message("Choose", **{"from": BOT}),
+        }
+    },
+    {"stopped_message_generation": {"chat": DIRECT, "draft_id": 8, "message_thread_id": 3}},
+    {
+        "chat_member": {
+            "chat": GROUP,
+            "from": ALICE,
+            "date": 1_700_000_000,
+            "old_chat_member": {"status": "left", "user": ALICE},
+            "new_chat_member": {"status": "member", "user": ALICE},
+        }
+    },
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _paths(value: object) -> list[tuple[Any, ...]]:
+    """The ways to every property, however deep."""
+    items = list(
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [(name, *path) for name, item in items for path in [(), *_paths(item)]]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> dict[str, Any]:
+    """An update in which a few properties are lost or something else."""
+    update = copy.deepcopy(draw(st.sampled_from(WHOLE)))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(_paths(update) or [("message",)]))
+        place: Any = update
+        for step in path[:-1]:
+            place = place[step]
+        if isinstance(place, dict) and draw(st.booleans()):
+            place.pop(path[-1], None)
+        else:
+            place[path[-1]] = draw(JSON)
+    return update | {"update_id": 9}
+
+
+def _check_anything(update: dict[str, Any]) -> None:
+    payload = json.dumps({"ok": True, "result": [update]}).encode()
+    [readable] = PollingRequest.parse_json_payload(payload)["result"]
+    received = Update.de_json(readable)
+    members, names = Members(lambda: 0.0), UserNames()
+    members.heard(received)
+    names.heard(received)
+
+    str(received.effective_chat and received.effective_chat.id)  # by which chats are told apart
+    found = event_of(received, ME, COMMANDS, names, NOW)
+    if isinstance(found, MenuAsked):
+        assert page(COMMANDS, found.typed, found.author.language, found.param).text
+    elif found is not None:
+        json.dumps(dataclasses.asdict(found), default=str, ensure_ascii=False).encode()  # it can be stored
+        _check_types(found)
+        assert found.id in ("update:9", f"callback:{readable.get('callback_query', {}).get('id')}")
+
+
+def _check_types(value: Any) -> None:
+    """Everything is what it says it is."""
+    for one in dataclasses.fields(value):
+        part, kind = getattr(value, one.name), str(one.type)
+        if dataclasses.is_dataclass(part):
+            _check_types(part)
+        elif kind.startswith("str"):
+            assert isinstance(part, str) or (part is None and kind.endswith("None")), one
+        elif kind in ("int", "bool"):
+            assert type(part).__name__ == kind, one
+        elif kind == "datetime":
+            assert part.tzinfo is not None, one
+        elif one.name == "attachments":
+            for attachment in part:
+                _check_types(attachment)
+
+
+@settings(deadline=None)
+@given(damaged())
+def test_whatever_comes_is_understood_or_kept(update: dict[str, Any]) -> None:
+    _check_anything(update)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damaged())
+def test_ten_thousand_things_are_understood_or_kept(update: dict[str, Any]) -> None:
+    _check_anything(update)
+
+
+@pytest.mark.parametrize("update", WHOLE, ids=lambda update: next(iter(update)))
+def test_what_is_whole_is_understood(update: dict[str, Any]) -> None:
+    found = event_of(Update.de_json(update | {"update_id": 9}), ME, COMMANDS, {}, NOW)
+    assert not isinstance(found, Unreadable)

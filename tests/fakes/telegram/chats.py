@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from tests.fakes.telegram.server import FakeTelegram
 
 JSON = dict[str, Any]
+RIGHTS = (
+    "can_be_edited",
+    "is_anonymous",
+    "can_manage_chat",
+    "can_delete_messages",
+    "can_manage_video_chats",
+    "can_restrict_members",
+    "can_promote_members",
+    "can_change_info",
+    "can_invite_users",
+    "can_post_stories",
+    "can_edit_stories",
+    "can_delete_stories",
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +53,13 @@ class Person:
         )
 
 
+ANONYMOUS = Person(1087968824, "Group", "GroupAnonymousBot", is_bot=True)
+
+
 @dataclass(eq=False)
 class Message:
-    """A message as it stands now; `edits` are the texts it had before, oldest first."""
+    """A message as it stands now; `edits` are the texts it had before, oldest first; `buttons` are rows of
+    labels and data. `kind` is what its file is sent as: "document", "photo", "voice" and the like."""
 
     id: int
     chat: Chat
@@ -52,6 +70,8 @@ class Message:
     topic: Topic | None = None
     file: Upload | None = None
     media_type: str = "application/octet-stream"
+    kind: str = "document"
+    buttons: Sequence[Sequence[tuple[str, str]]] = ()
     link_preview: bool = True
     edits: list[str] = field(default_factory=list)
     date: int = field(default_factory=lambda: int(time.time()))
@@ -60,6 +80,35 @@ class Message:
         reply = f" (to {self.reply_to.id})" if self.reply_to else ""
         file = f" [{self.file.name}]" if self.file else ""
         return f"{self.id} {self.author.name}{reply}: {self.text}{file}"
+
+    @property
+    def labels(self) -> list[list[str]]:
+        """What the buttons say."""
+        return [[label for label, _ in row] for row in self.buttons]
+
+    async def press(self, person: Person, label: str, *, reachable: bool = True) -> str:
+        """A person presses a button. Telegram tells of an old message only where it stands, which is not
+        `reachable`. Returns the query's id."""
+        data = next((data for row in self.buttons for name, data in row if name == label), None)
+        if data is None:
+            raise AssertionError(f"There is no button {label!r} under: {self}; there are {self.labels}")
+        return self.pressed(person, data, reachable=reachable)
+
+    def pressed(self, person: Person, data: str, *, reachable: bool = True) -> str:
+        """A press with data of anyone's making. Returns the query's id."""
+        where = self.payload()
+        if not reachable:
+            where = {"chat": where["chat"], "message_id": where["message_id"], "date": 0}
+        return self.chat.telegram.press(person, where, data)
+
+    async def becomes(self, text: str, *, edited_at: int | None = None) -> None:
+        """Its author changes it."""
+        self.edits.append(self.text)
+        self.text, self.entities = text, _found_entities(text)
+        self.chat.telegram.changed()
+        if self.chat.shows_to_bot(self):
+            changed = {"edit_date": edited_at or int(time.time())}
+            self.chat.telegram.deliver({"edited_message": self.payload() | changed})
 
     def payload(self, *, nested: bool = False) -> JSON:
         """The Bot API's Message."""
@@ -72,22 +121,37 @@ class Message:
             date=self.date,
             chat=self.chat.payload(),
             **{"from": self.author.payload(), text: self.text or None, entities: list(self.entities) or None},
-            document=self._document(),
+            **self._file(),
+            reply_markup=self._keyboard(),
             reply_to_message=answered,
             message_thread_id=self.topic.id if self.topic else None,
             is_topic_message=True if self.topic else None,
         )
 
-    def _document(self) -> JSON | None:
+    def _file(self) -> JSON:
         if self.file is None:
-            return None
-        return {
+            return {}
+        known = {
             "file_id": self.chat.telegram.keep_file(self.file),
             "file_unique_id": f"unique{self.id}",
-            "file_name": self.file.name,
-            "mime_type": self.media_type,
             "file_size": len(self.file.content),
         }
+        if self.kind == "photo":
+            return {"photo": [known | {"width": 90, "height": 90}]}
+        details: JSON = {"mime_type": self.media_type}
+        if self.kind != "voice":
+            details["file_name"] = self.file.name
+        if self.kind != "document":
+            details["duration"] = 3
+        if self.kind == "video":
+            details |= {"width": 90, "height": 90}
+        return {self.kind: known | details}
+
+    def _keyboard(self) -> JSON | None:
+        if not self.buttons:
+            return None
+        rows = [[{"text": label, "callback_data": data} for label, data in row] for row in self.buttons]
+        return {"inline_keyboard": rows}
 
 
 class Room:
@@ -109,6 +173,7 @@ class Room:
         entities: Sequence[JSON] | None = None,
         file: Upload | None = None,
         media_type: str = "text/plain",
+        kind: str = "document",
         **extra: object,
     ) -> Message:
         """A person writes. Mentions and commands in the text become entities, as Telegram's clients do it.
@@ -120,22 +185,27 @@ class Room:
             reply_to=reply_to,
             file=file,
             media_type=media_type,
+            kind=kind,
             topic=self if isinstance(self, Topic) else None,
         )
         if self.chat.shows_to_bot(message):
             self.chat.telegram.deliver({"message": message.payload() | extra})
         return message
 
+    async def says_anonymously(self, text: str) -> Message:
+        """An administrator writes in the group's name."""
+        return await self.says(ANONYMOUS, text, sender_chat=self.chat.payload())
+
     async def answer(
         self,
         *,
         to: Message,
-        until: Callable[[Message], bool] = lambda message: True,
+        until: Callable[[Message], bool] = lambda message: not message.text.endswith("…"),
         timeout: float = 20,
     ) -> Message:
         """The bot's first message that replies to another or stands after it without a reply, as soon as
-        `until` holds for it. What "finished" means is for the caller to say: a message is live, and edits
-        show in it."""
+        `until` holds for it: by default once it is more than an opening. What "finished" means is for the
+        caller to say: a message is live, and edits show in it."""
 
         def answers() -> list[Message]:
             return [
@@ -174,6 +244,8 @@ class Chat(Room):
         self.messages: list[Message] = []
         self.drafts: list[str] = []  # texts, oldest first
         self.draft_ids: list[int] = []  # beside them
+        self.stoppable = False  # whether the last draft has a button to stop it
+        self.members: dict[int, str] = {}  # what people are here, by id: "member", "administrator"
         self.actions: list[str] = []  # "typing", each time it was sent
         self._last_id = 0
 
@@ -191,6 +263,41 @@ class Chat(Room):
         """The group moves to a new id, as Telegram does when a group grows."""
         self.moved_to = self.telegram.group(self.title)
         return self.moved_to
+
+    def stop_draft(self) -> int:
+        """The person presses Stop on the draft they see. Returns the update's id."""
+        assert self.stoppable, f"There is nothing to stop.\n{self}"
+        stopped = {"chat": self.payload(), "draft_id": self.draft_ids[-1]}
+        return self.telegram.deliver({"stopped_message_generation": stopped})
+
+    def joins(self, person: Person, status: str = "member") -> None:
+        """Somebody is something here; the bot is not told."""
+        self.members[person.id] = status
+
+    def promote(self, person: Person, status: str) -> None:
+        """Somebody becomes something else, and the bot is told: it is an administrator here."""
+        bot = self.telegram.bot
+        before = self.member(person)
+        self.members[person.id] = status
+        kind = "my_chat_member" if person == bot else "chat_member"
+        change = {
+            "chat": self.payload(),
+            "from": bot.payload(),
+            "date": int(time.time()),
+            "old_chat_member": before,
+            "new_chat_member": self.member(person),
+        }
+        self.telegram.deliver({kind: change})
+
+    def member(self, person: Person) -> JSON:
+        """The Bot API's ChatMember."""
+        status = self.members.get(person.id, "left")
+        member: JSON = {"status": status, "user": person.payload()}
+        if status == "creator":
+            return member | {"is_anonymous": False}
+        if status == "administrator":
+            return member | dict.fromkeys(RIGHTS, False)
+        return member
 
     def next_id(self) -> int:
         self._last_id += 1

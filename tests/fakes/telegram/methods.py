@@ -50,12 +50,14 @@ async def delete_webhook(telegram: FakeTelegram, parameters: Parameters) -> bool
 async def get_updates(telegram: FakeTelegram, parameters: Parameters) -> list[JSON]:
     if telegram.webhook:
         raise ApiError(409, "Conflict: can't use getUpdates method while webhook is active")
+    if "allowed_updates" in parameters:
+        telegram.updates.allowed = frozenset(parameters["allowed_updates"])
     try:
         return await telegram.updates.poll(
             parameters.get("offset", 0),
             parameters.get("limit", 100),
             parameters.get("timeout", 0),
-            lambda: telegram.closing,
+            lambda: telegram.closing or telegram.down,
         )
     except AnotherPoll:
         raise ApiError(
@@ -65,12 +67,27 @@ async def get_updates(telegram: FakeTelegram, parameters: Parameters) -> list[JS
         ) from None
 
 
-async def get_my_commands(telegram: FakeTelegram, _: Parameters) -> list[JSON]:
-    return telegram.commands
-
-
 async def set_my_commands(telegram: FakeTelegram, parameters: Parameters) -> bool:
-    telegram.commands = parameters["commands"]
+    scope = parameters.get("scope", {"type": "default"})["type"]
+    telegram.menus[scope, parameters.get("language_code", "")] = parameters["commands"]
+    return True
+
+
+async def get_chat_member(telegram: FakeTelegram, parameters: Parameters) -> JSON:
+    chat = _chat(telegram, parameters)
+    person = telegram.people.get(parameters["user_id"])
+    if person is None:
+        raise ApiError(400, "Bad Request: PARTICIPANT_ID_INVALID")
+    return chat.member(person)
+
+
+async def answer_callback_query(telegram: FakeTelegram, parameters: Parameters) -> bool:
+    query = parameters["callback_query_id"]
+    if query not in telegram.waiting_queries:
+        raise ApiError(
+            400, "Bad Request: query is too old and response timeout expired or query ID is invalid"
+        )
+    telegram.waiting_queries.remove(query)
     return True
 
 
@@ -86,14 +103,30 @@ async def send_document(telegram: FakeTelegram, parameters: Parameters) -> JSON:
     return _post(telegram, parameters, caption, entities, file=parameters["document"])
 
 
+async def send_photo(telegram: FakeTelegram, parameters: Parameters) -> JSON:
+    caption = parameters.get("caption", "")
+    _check_length(caption, 1024)
+    _check_picture(parameters["photo"])
+    entities = parameters.get("caption_entities", [])
+    return _post(telegram, parameters, caption, entities, file=parameters["photo"], kind="photo")
+
+
 async def edit_message_text(telegram: FakeTelegram, parameters: Parameters) -> JSON:
     message = _own_message(telegram, parameters, "edit")
     text, entities = parameters["text"], parameters.get("entities", [])
     _check_length(text, 4096)
     if message.file is not None:
         raise ApiError(400, "Bad Request: there is no text in the message to edit")
-    _change(message, text, entities, message.file)
+    _change(message, parameters, text, entities, message.file)
     message.link_preview = _link_preview(parameters)
+    return message.payload()
+
+
+async def edit_message_caption(telegram: FakeTelegram, parameters: Parameters) -> JSON:
+    message = _own_message(telegram, parameters, "edit")
+    caption = parameters.get("caption", "")
+    _check_length(caption, 1024)
+    _change(message, parameters, caption, parameters.get("caption_entities", []), message.file)
     return message.payload()
 
 
@@ -102,7 +135,10 @@ async def edit_message_media(telegram: FakeTelegram, parameters: Parameters) -> 
     media = parameters["media"]
     file = parameters[media["media"].removeprefix("attach://")]
     _check_length(media.get("caption", ""), 1024)
-    _change(message, media.get("caption", ""), media.get("caption_entities", []), file)
+    if media["type"] == "photo":
+        _check_picture(file)
+    message.kind = media["type"]
+    _change(message, parameters, media.get("caption", ""), media.get("caption_entities", []), file)
     return message.payload()
 
 
@@ -120,6 +156,7 @@ async def send_message_draft(telegram: FakeTelegram, parameters: Parameters) -> 
     _check_length(text, 4096)
     chat.drafts.append(text)
     chat.draft_ids.append(parameters["draft_id"])
+    chat.stoppable = parameters.get("can_stop", False)
     return True
 
 
@@ -137,11 +174,12 @@ async def get_file(telegram: FakeTelegram, parameters: Parameters) -> JSON:
     content = telegram.files[file_id].content
     if len(content) > 20 * 2**20:
         raise ApiError(400, "Bad Request: file is too big")
+    size = {"file_size": len(content)} if telegram.tells_sizes else {}
     return {
         "file_id": file_id,
         "file_unique_id": f"unique-{file_id}",
-        "file_size": len(content),
         "file_path": f"documents/{file_id}",
+        **size,
     }
 
 
@@ -149,12 +187,15 @@ METHODS: dict[str, Callable[[FakeTelegram, Parameters], Awaitable[object]]] = {
     "getMe": get_me,
     "deleteWebhook": delete_webhook,
     "getUpdates": get_updates,
-    "getMyCommands": get_my_commands,
     "setMyCommands": set_my_commands,
+    "getChatMember": get_chat_member,
+    "answerCallbackQuery": answer_callback_query,
     "sendMessage": send_message,
     "sendDocument": send_document,
+    "sendPhoto": send_photo,
     "editMessageText": edit_message_text,
     "editMessageMedia": edit_message_media,
+    "editMessageCaption": edit_message_caption,
     "deleteMessage": delete_message,
     "sendMessageDraft": send_message_draft,
     "sendChatAction": send_chat_action,
@@ -195,6 +236,7 @@ def _post(
     text: str,
     entities: list[JSON],
     file: Upload | None = None,
+    kind: str = "document",
 ) -> JSON:
     chat = _chat(telegram, parameters)
     topic = _topic(chat, parameters)
@@ -209,6 +251,8 @@ def _post(
         reply_to=replied,
         topic=topic,
         file=file,
+        kind=kind,
+        buttons=_buttons(parameters),
         link_preview=_link_preview(parameters),
     )
     return message.payload()
@@ -223,15 +267,33 @@ def _own_message(telegram: FakeTelegram, parameters: Parameters, purpose: str) -
     return message
 
 
-def _change(message: Message, text: str, entities: list[JSON], file: Upload | None) -> None:
-    if (message.text, list(message.entities), message.file) == (text, entities, file):
+def _change(
+    message: Message, parameters: Parameters, text: str, entities: list[JSON], file: Upload | None
+) -> None:
+    buttons = _buttons(parameters)
+    if (message.text, list(message.entities), message.file, message.buttons) == (
+        text,
+        entities,
+        file,
+        buttons,
+    ):
         raise ApiError(
             400,
             "Bad Request: message is not modified: specified new message content and reply markup are "
             "exactly the same as a current content and reply markup of the message",
         )
     message.edits.append(message.text)
-    message.text, message.entities, message.file = text, entities, file
+    message.text, message.entities, message.file, message.buttons = text, entities, file, buttons
+
+
+def _buttons(parameters: Parameters) -> list[list[tuple[str, str]]]:
+    rows = parameters.get("reply_markup", {}).get("inline_keyboard", [])
+    return [[(button["text"], button["callback_data"]) for button in row] for row in rows]
+
+
+def _check_picture(file: Upload) -> None:
+    if not file.content.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff")):
+        raise ApiError(400, "Bad Request: IMAGE_PROCESS_FAILED")
 
 
 def _link_preview(parameters: Parameters) -> bool:

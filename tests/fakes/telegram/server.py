@@ -24,9 +24,13 @@ TEXTS = {
     "caption",
     "action",
     "file_id",
+    "callback_query_id",
     "parse_mode",
     "language_code",
 }  # form values that are no JSON
+
+
+CHUNK = 65_536  # bytes
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Fault:
     error: ApiError | None
     drop: Literal["before", "after"] | None
     hang: bool
+    body: str | None
     times: int
 
     def matches(self, method: str, parameters: dict[str, Any]) -> bool:
@@ -65,10 +70,15 @@ class FakeTelegram:
         self.token = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"  # the form of Telegram's own example
         self.bot = Person(110201543, "Chorus", "chorus_bot", is_bot=True)
         self.chats: dict[int, Chat] = {}
-        self.commands: list[JSON] = []
+        self.people: dict[int, Person] = {self.bot.id: self.bot}
+        self.menus: dict[tuple[str, str], list[JSON]] = {}  # by scope and language, "" for all others
+        self.waiting_queries: list[str] = []  # of presses that the bot has not answered
         self.files: dict[str, Upload] = {}  # by id
         self.lost_files: set[str] = set()  # known by getFile, yet not to be fetched
         self.webhook: str | None = None
+        self.down = False  # no request is served, every connection broken off
+        self.bytes_sent = 0  # of files
+        self.tells_sizes = True  # of files, in getFile; the property is optional
         self.requests: list[Request] = []
         self.violations: list[str] = []
         self.closing = False
@@ -81,7 +91,9 @@ class FakeTelegram:
 
     def person(self, name: str, **properties: Any) -> Person:
         """Someone on Telegram; `properties` are Person's."""
-        return Person(next(self._ids), name, **properties)
+        person = Person(next(self._ids), name, **properties)
+        self.people[person.id] = person
+        return person
 
     def direct(self, person: Person) -> Chat:
         """The private chat with a person."""
@@ -99,6 +111,19 @@ class FakeTelegram:
         file_id = f"file{id(file)}"
         self.files[file_id] = file
         return file_id
+
+    @property
+    def commands(self) -> list[JSON]:
+        """The menu that people see where no other is set."""
+        return self.menus.get(("default", ""), [])
+
+    def press(self, person: Person, message: JSON, data: str) -> str:
+        """A press of a button, whatever is in it. Returns the query's id."""
+        query = str(4_000_000_000_000_000_000 + next(self._ids))
+        self.waiting_queries.append(query)
+        told = {"id": query, "from": person.payload(), "message": message, "data": data}
+        self.deliver({"callback_query": told | {"chat_instance": "1"}})
+        return query
 
     def deliver(self, update: JSON) -> int:
         """An update to the bot, whatever is in it. It waits until a bot asks. Returns its id."""
@@ -131,18 +156,19 @@ class FakeTelegram:
         retry_after: int | None = None,
         drop: Literal["before", "after"] | None = None,
         hang: bool = False,
+        body: str | None = None,
         chat: Chat | None = None,
         times: int = 1,
     ) -> None:
         """Let the next calls fail: with a status; with 429 and `retry_after` seconds; by dropping the
-        connection before or after acting; or by not answering at all."""
+        connection before or after acting; by not answering at all; or with another answer's body."""
         error = None
         if retry_after is not None:
             text = f"Too Many Requests: retry after {retry_after}"
             error = ApiError(429, text, retry_after=retry_after)
         elif status is not None:
             error = ApiError(status, description)
-        self._faults.append(Fault(method, chat.id if chat else None, error, drop, hang, times))
+        self._faults.append(Fault(method, chat.id if chat else None, error, drop, hang, body, times))
 
     def _next_fault(self, method: str, parameters: dict[str, Any]) -> Fault | None:
         fault = next((fault for fault in self._faults if fault.matches(method, parameters)), None)
@@ -188,9 +214,26 @@ class FakeTelegram:
         if error is None and self.violations:
             raise AssertionError("Telegram's rules were broken:\n" + "\n".join(self.violations))
 
+    def goes_down(self) -> None:
+        """Every connection is broken off, those on which a poll waits too, until it `comes_back`."""
+        self.down = True
+        self.changed()
+
+    def comes_back(self) -> None:
+        self.down = False
+
+    async def vanish(self) -> None:
+        """Nothing listens any more."""
+        self.closing = True
+        self.changed()
+        await self._runner.cleanup()
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.match_info["token"] != self.token:
             return _answer(ApiError(401, "Unauthorized"))
+        if self.down:
+            self.changed()
+            return _dropped(request)
         method = request.match_info["method"]
         parameters = await _parameters(request)
         self.requests.append(Request(method, parameters, asyncio.get_running_loop().time()))
@@ -211,15 +254,24 @@ class FakeTelegram:
         except ApiError as error:
             return _answer(error)
         self.changed()
-        if fault is not None and fault.drop == "after":
+        if self.down or (fault is not None and fault.drop == "after"):
             return _dropped(request)
+        if fault is not None and fault.body is not None:
+            return web.Response(text=fault.body)
         return web.json_response({"ok": True, "result": result})
 
     async def _serve_file(self, request: web.Request) -> web.StreamResponse:
         file_id = request.match_info["file"]
         if request.match_info["token"] != self.token or file_id in self.lost_files:
             return _answer(ApiError(404, "Not Found"))
-        return web.Response(body=self.files[file_id].content)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        content = self.files[file_id].content
+        for start in range(0, len(content), CHUNK):
+            await response.write(content[start : start + CHUNK])
+            self.bytes_sent += len(content[start : start + CHUNK])
+        await response.write_eof()
+        return response
 
 
 def _answer(error: ApiError) -> web.Response:

@@ -7,13 +7,15 @@ check is made.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 DESCRIPTION = Path(__file__).parents[3].parent / "shared" / "specs" / "telegram-api-10.0.json"
+NEWER_PARAMETERS = {"sendMessageDraft": frozenset({"can_stop", "keep_on_stop"})}  # of Bot API 10.3
 NEWER_METHODS = frozenset({"sendRichMessage", "sendRichMessageDraft"})  # of Bot API 10.1
 
 SCALARS = {"Integer": int, "String": str, "Boolean": bool, "Float": (int, float)}
@@ -42,7 +44,7 @@ def violations(method: str, parameters: Mapping[str, Any]) -> list[str]:
             found.append(f"{method}: there is no such method")
         else:
             fields = api["methods"][method].get("fields", [])
-            attached = set(_attached(parameters))
+            attached = set(_attached(parameters)) | NEWER_PARAMETERS.get(method, frozenset())
             described = {name: value for name, value in parameters.items() if name not in attached}
             found += _fields(method, fields, described, api)
     return found
@@ -67,6 +69,32 @@ def _beyond(method: str, parameters: Mapping[str, Any]) -> Iterator[str]:
         )
     if drafted and not parameters.get("draft_id"):
         yield "draft_id is zero"
+    yield from _beyond_buttons(parameters)
+    if method == "setMyCommands":
+        yield from _beyond_menus(parameters["commands"])
+
+
+def _beyond_buttons(parameters: Mapping[str, Any]) -> Iterator[str]:
+    buttons = [
+        button for row in parameters.get("reply_markup", {}).get("inline_keyboard", []) for button in row
+    ]
+    if len(buttons) > 100:
+        yield f"{len(buttons)} buttons, more than 100"
+    for button in buttons:
+        if not 1 <= len(button["callback_data"].encode()) <= 64:
+            yield f"a button's data has not 1 to 64 bytes: {button['callback_data']!r}"
+        if not button["text"].strip():
+            yield "a button's label is empty"
+
+
+def _beyond_menus(commands: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    if len(commands) > 100:
+        yield f"{len(commands)} commands, more than 100"
+    for command in commands:
+        if not re.fullmatch(r"[a-z0-9_]{1,32}", command["command"]):
+            yield f"{command['command']!r} is no command's name"
+        if not 1 <= len(command["description"]) <= 256:
+            yield f"/{command['command']}: a description has 1 to 256 characters"
 
 
 def utf16_length(text: str) -> int:

@@ -21,6 +21,21 @@ class Signal:
         await self._event.wait()
 
 
+OPTIONAL = frozenset(
+    {
+        "message",
+        "edited_message",
+        "channel_post",
+        "edited_channel_post",
+        "callback_query",
+        "my_chat_member",
+        "chat_member",
+        "stopped_message_generation",
+    }
+)
+"""Kinds of updates that a bot gets only if it asks for them (by `allowed_updates`, once it names any)."""
+
+
 class AnotherPoll(Exception):
     """A newer getUpdates took over."""
 
@@ -30,12 +45,15 @@ class Updates:
 
     def __init__(self, changed: Signal) -> None:
         self.pending: list[dict[str, Any]] = []
+        self.allowed: frozenset[str] | None = None  # the kinds the bot asked for
         self._changed = changed
         self._last_id = 1000
         self._newest_poll = 0
 
     def add(self, update: dict[str, Any]) -> int:
         self._last_id += 1
+        if self.allowed is not None and OPTIONAL & update.keys() - self.allowed:
+            return self._last_id
         self.pending.append({"update_id": self._last_id, **update})
         self._changed.notify()
         return self._last_id

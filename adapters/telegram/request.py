@@ -1,0 +1,102 @@
+"""The connections to the Bot API: python-telegram-bot's, with what it lacks.
+
+Knows nothing of chats or messages.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import httpx
+from telegram import Update
+from telegram.error import NetworkError
+from telegram.request import HTTPXRequest
+
+from adapters.errors import Unreachable
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable"
+"""The field of an update that stands for one that can't be read: what came, and why it can't be."""
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Request(HTTPXRequest):
+    """The connections for all but getUpdates. Those that were idle for 5 seconds are not used again (httpx's
+    default): a request on a connection that Telegram is just closing would leave its sender in doubt."""
+
+    async def fetch(self, url: str, limit: int) -> bytes | None:
+        """What lies at an address, or its beginning if that is more than `limit` bytes; None if there is
+        nothing. Raises Unreachable. The address holds the token: no error repeats it."""
+        try:
+            async with self._client.stream("GET", url) as response:
+                if response.status_code >= 500:
+                    raise Unreachable(f"Telegram is in trouble ({response.status_code})")
+                if response.status_code != 200:
+                    return None
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) >= limit:
+                        break
+                return bytes(content[:limit])
+        except httpx.HTTPError as error:
+            raise Unreachable(f"the file could not be fetched ({type(error).__name__})") from None
+
+
+class PollingRequest(HTTPXRequest):
+    """The connection for getUpdates.
+
+    One update that python-telegram-bot can't read would make the whole batch unreadable, again and again.
+    Here it arrives as its id and what came, so that it can be kept and stepped over.
+    """
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        answer = HTTPXRequest.parse_json_payload(payload)
+        if not isinstance(answer, dict):
+            raise NetworkError("the answer is no object")
+        if answer.get("ok"):
+            answer["result"] = _updates(answer.get("result"))
+        return answer
+
+
+def _updates(result: object) -> list[dict[str, Any]]:
+    """The updates of an answer. What can't be confirmed, having no id, is left out."""
+    if not isinstance(result, list):
+        raise NetworkError("the answer holds no list of updates")
+    updates = [_readable(update) for update in result if _has_id(update)]
+    if result and not updates:
+        raise NetworkError("the server's updates have no ids")
+    return updates
+
+
+def _has_id(update: object) -> bool:
+    return isinstance(update, dict) and type(update.get("update_id")) is int
+
+
+def _readable(update: dict[str, Any]) -> dict[str, Any]:
+    update = _encodable(update)
+    try:
+        Update.de_json(update)
+    except Exception as error:
+        raw = json.dumps(update)
+        reason = f"{type(error).__name__}: {error}"
+        return {"update_id": update["update_id"], UNREADABLE: {"raw": raw, "reason": reason}}
+    update.pop(UNREADABLE, None)
+    return update
+
+
+def _encodable(value: Any) -> Any:
+    """Without halves of characters, which JSON can name and no encoding takes."""
+    if isinstance(value, str):
+        return value if value.isascii() else _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return value
