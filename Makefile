@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := adapters benchmarks bot docs hatch_build.py inference migrations tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow check format docs wheel bench-engine soak clean
+.PHONY: help install run test test-slow check format docs wheel bench-engine soak chaos bench-database bench-pipeline clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -60,10 +60,12 @@ SHAPE ?= smol
 N ?= 1 4 16
 ROUNDS ?= 3
 PEERS ?= transformers-generate transformers-batching
-PEER_VENVS := $(patsubst %,.bench/%/.installed,$(filter openvino vllm,$(PEERS)))
+PRECISIONS ?= int8 bf16
+PEER_VENVS := $(patsubst %,.bench/%/.installed,$(filter llama openvino vllm,$(PEERS)))
 
 bench-engine: $(VENV)/.installed-dev $(PEER_VENVS) ## compare the engine with its PEERS; see benchmarks/README.md
-	@$(BIN)/python -m benchmarks.compare --shape $(SHAPE) --conversations $(N) --rounds $(ROUNDS) --peers $(PEERS)
+	@$(BIN)/python -m benchmarks.compare --shape $(SHAPE) --conversations $(N) --rounds $(ROUNDS) \
+		--precisions $(PRECISIONS) --peers $(PEERS)
 
 # The uninstalled packages are built for CUDA and fail beside torch for the CPU; the peers do without them.
 .bench/%/.installed: benchmarks/peers/%.txt
@@ -74,10 +76,44 @@ bench-engine: $(VENV)/.installed-dev $(PEER_VENVS) ## compare the engine with it
 		&& .bench/$*/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec \
 		&& touch $@; } > .bench/$*.log 2>&1 || echo "$* could not be installed; .bench/$*.log tells why"
 
+LLAMA := .bench/llama
+LLAMA_OPTIONS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_OPENSSL=OFF \
+	-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF
+
+# llama.cpp comes inside the source package of llama-cpp-python; its server is built for this processor.
+$(LLAMA)/.installed: benchmarks/peers/llama.txt
+	@echo "Building llama.cpp (a quarter of an hour, the first time) ..."
+	@mkdir -p .bench
+	@{ $(PYTHON) -m venv --clear $(LLAMA) \
+		&& PATH="$(CURDIR)/$(LLAMA)/bin:$$PATH" \
+		&& python -m pip install --constraint $< aiohttp cmake gguf ninja \
+		&& python -m pip download --constraint $< --no-deps --no-binary llama-cpp-python \
+			--dest $(LLAMA)/source llama-cpp-python \
+		&& tar -xzf $(LLAMA)/source/*.tar.gz -C $(LLAMA)/source --strip-components 1 \
+		&& cmake -S $(LLAMA)/source/vendor/llama.cpp -B $(LLAMA)/build $(LLAMA_OPTIONS) \
+		&& nice -n 19 cmake --build $(LLAMA)/build --target llama-server --parallel 2 \
+		&& mv $(LLAMA)/build/bin/llama-server $(LLAMA)/bin \
+		&& rm -r $(LLAMA)/build $(LLAMA)/source \
+		&& touch $@; } > $(LLAMA).log 2>&1 || echo "llama could not be installed; $(LLAMA).log tells why"
+
 MINUTES ?= 60
 
 soak: $(VENV)/.installed-dev ## random requests for MINUTES=60: nothing may be lost, memory may not grow
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+KILLS ?= 300
+
+chaos: $(VENV)/.installed-dev ## kill the bot KILLS=300 times while people talk to it: nothing lost, nothing twice
+	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS)
+
+CONVERSATIONS ?= 100000
+MESSAGES ?= 5000000
+
+bench-database: $(VENV)/.installed-dev ## what a message costs with MESSAGES=5000000 stored, and with none
+	@$(BIN)/python -m benchmarks.database --conversations $(CONVERSATIONS) --messages $(MESSAGES)
+
+bench-pipeline: $(VENV)/.installed-dev ## messages a second through the whole bot, with a model that needs no time
+	@$(BIN)/python -m benchmarks.pipeline
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

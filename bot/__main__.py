@@ -7,7 +7,8 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from adapters.base import Adapter
     from adapters.console import ConsoleAdapter
     from bot.config import Settings
+    from inference import Engine
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,11 @@ No platform is set up yet, so let's talk here. To bring me to others, set one or
   Discord   CHORUS_DISCORD__TOKEN    from https://discord.com/developers/applications
   Telegram  CHORUS_TELEGRAM__TOKEN   from @BotFather
 The README tells each step. /help lists what I can do; end of input (Ctrl-D) ends.
+"""
+
+
+PAIRING = """\
+I have no owner yet, or not on every platform. To become it, send me this code in a private chat: {code}
 """
 
 
@@ -109,7 +116,7 @@ def chat(
 @cli.command()
 def bench(
     shape: Annotated[str, typer.Option(help="smol, qwen, or the folder of a model.")] = "smol",
-    precision: Annotated[Literal["f32", "bf16"], typer.Option(help="Of weights and cache.")] = "bf16",
+    precision: Annotated[Literal["f32", "bf16", "int8"], typer.Option(help="Of the weights.")] = "bf16",
     conversations: Annotated[int, typer.Option(min=1, help="How many at once.")] = 4,
     turns: Annotated[int, typer.Option(min=1, help="Questions in each conversation.")] = 4,
     question: Annotated[int, typer.Option(min=1, help="Tokens of a question.")] = 30,
@@ -156,6 +163,63 @@ def upgrade() -> None:
     typer.echo("The database is up to date.")
 
 
+@database_cli.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; nothing there is overwritten.")],
+) -> None:
+    """Copy the database as it is at this moment, also while Chorus runs."""
+    import sqlite3
+
+    from rich.progress import Progress
+
+    from bot.store import upkeep
+
+    source = _database_file()
+    if file.exists():
+        _fail(f"{file} exists already; name another file or move that one away", USAGE_ERROR)
+    try:
+        with Progress(transient=True) as bar:
+            task = bar.add_task("copying", total=None)
+            upkeep.backup(source, file, lambda done, pages: bar.update(task, completed=done, total=pages))
+    except (sqlite3.Error, OSError) as error:
+        _fail(f"the copy could not be made: {error}; check that there is room at {file}", FAILURE)
+    typer.echo(f"The database is copied to {file} ({file.stat().st_size / 2**20:.1f} MiB).")
+
+
+@database_cli.command()
+def check() -> None:
+    """Verify the database: the file itself, its schema, and that its rows fit together."""
+    import sqlite3
+
+    from bot.store import upkeep
+
+    file = _database_file()
+    try:
+        wrong = list(upkeep.check(file))
+    except sqlite3.Error as error:
+        wrong = [f"the file can't be read: {error}"]
+    for line in wrong:
+        typer.echo(line)
+    if wrong:
+        _fail(f"{file} is not well; `chorus db backup` and a copy from better days may help", FAILURE)
+    typer.echo(f"{file} is well.")
+
+
+def _database_file() -> Path:
+    """The database's file; says so and ends where there is none."""
+    from bot.store.session import Database, DatabaseError
+
+    try:
+        file = Database(_settings({}).database.url).file
+    except DatabaseError as error:
+        _fail(str(error), USAGE_ERROR)
+    if file is None:
+        _fail("this is for SQLite files; the database that is set is none", USAGE_ERROR)
+    if not file.is_file():
+        _fail(f"there is no database at {file} yet; `chorus run` makes one", FAILURE)
+    return file
+
+
 def _settings(overrides: dict[str, Any]) -> Settings:
     from bot.config import ConfigError, load_settings
 
@@ -166,7 +230,7 @@ def _settings(overrides: dict[str, Any]) -> Settings:
 
 
 def _platforms(settings: Settings) -> list[Adapter]:
-    from bot.commands import COMMANDS
+    from bot.commands.registry import specs_for
 
     adapters: list[Adapter] = []
     if settings.discord.token is not None:
@@ -177,7 +241,7 @@ def _platforms(settings: Settings) -> list[Adapter]:
                 settings.discord.token.get_secret_value(),
                 api_url=settings.discord.api_url,
                 gateway_url=settings.discord.gateway_url,
-                commands=COMMANDS,
+                commands=specs_for("discord"),
             )
         )
     if settings.telegram.token is not None:
@@ -188,7 +252,7 @@ def _platforms(settings: Settings) -> list[Adapter]:
                 settings.telegram.token.get_secret_value(),
                 api_url=settings.telegram.api_url,
                 file_url=settings.telegram.file_url,
-                commands=COMMANDS,
+                commands=specs_for("telegram"),
             )
         )
     return adapters
@@ -196,6 +260,7 @@ def _platforms(settings: Settings) -> list[Adapter]:
 
 def _console(settings: Settings, *, message: str | None = None, as_json: bool = False) -> ConsoleAdapter:
     from adapters.console import ConsoleAdapter, json_lines
+    from bot.commands.registry import specs_for
 
     interactive = message is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     lines: Iterable[str] = iter(sys.stdin.readline, "") if message is None else [message]
@@ -207,6 +272,7 @@ def _console(settings: Settings, *, message: str | None = None, as_json: bool = 
         interactive=interactive,
         bot_name=settings.persona.name,
         show=json_lines(sys.stdout) if as_json else None,
+        commands=specs_for("console"),
     )
 
 
@@ -236,17 +302,34 @@ def _serve(
     async def serve(progress: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
         model = settings.model
+        options: dict[str, Any] = {
+            "dtype": model.dtype,
+            "cache_dtype": model.cache_dtype,
+            "threads": model.threads,
+            "packed_folder": data_folder() / "packed",
+            "device": model.device,
+            "cache_mb": model.cache_mb,
+            "context_length": model.context_length,
+        }
         engine = open_engine(
             model.name,
-            dtype=model.dtype,
-            device=model.device,
-            cache_mb=model.cache_mb,
-            context_length=model.context_length,
+            **options,
             spill_folder=data_folder() / "cache" if model.spill_mb else None,
             spill_mb=model.spill_mb,
             progress=progress,
         )
-        app = App(settings, adapters, engine, on_open=lambda: progress(""))
+
+        def open_model(name: str) -> AbstractAsyncContextManager[Engine]:
+            return open_engine(name, **options)
+
+        app = App(
+            settings,
+            adapters,
+            engine,
+            on_open=lambda: progress(""),
+            open_model=open_model,
+            announce=_show_code if terminal_log else None,
+        )
         serving = asyncio.ensure_future(app.run())
         interrupts: set[asyncio.Task[None]] = set()
 
@@ -271,6 +354,11 @@ def _serve(
     except Exception:
         log.exception("Chorus has stopped because of an error of its own")
         _fail(f"something went wrong; {log_file} tells what", FAILURE)
+
+
+def _show_code(code: str) -> None:
+    """To whoever started the bot, and into no log."""
+    typer.echo(PAIRING.format(code=code), err=True)
 
 
 @contextmanager

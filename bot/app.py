@@ -11,21 +11,30 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from adapters.base import Adapter
-from adapters.errors import AdapterError, Misconfigured
-from bot.commands import COMMANDS
+from adapters.errors import Misconfigured
+from bot import menus
+from bot.commands.admin_models import reopen
+from bot.commands.running import Commands
+from bot.commands.suggesting import Suggestions
 from bot.config import Settings
-from bot.delivery import OutboxWorker
+from bot.delivery import OutboxWorker, Sleep
 from bot.dispatch import Dispatcher
+from bot.gate import Gate
+from bot.housekeeping import Housekeeper
+from bot.models import Models, Opener
+from bot.owners import Owners
+from bot.services import Clock, Services, make_services, utc_now
 from bot.store.session import Database
 from bot.turn import Turns
 from inference import Engine
 
 log = logging.getLogger(__name__)
 
-GRACE = timedelta(seconds=4)
+GRACE = timedelta(seconds=3)
 """At the end, for answers and for deliveries each: a service manager waits ten seconds before it kills."""
 
 
@@ -43,11 +52,19 @@ class App:
         engine: AbstractAsyncContextManager[Engine],
         *,
         on_open: Callable[[], None] = lambda: None,
+        open_model: Opener | None = None,
+        announce: Callable[[str], None] | None = None,
+        clock: Clock = utc_now,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
         self._adapters = adapters
         self._engine = engine
         self._on_open = on_open  # told when the model is loaded and the platforms are next
+        self._open_model = open_model  # further models, by name
+        self._announce = announce  # told the code that makes someone the bot's owner
+        self._clock = clock
+        self._sleep = sleep
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -71,21 +88,61 @@ class App:
             self._on_open()
             tasks = await resources.enter_async_context(asyncio.TaskGroup())
             adapters = {adapter.platform: adapter for adapter in self._adapters}
-            worker = OutboxWorker(database, adapters, tasks)
-            turns = Turns(database, adapters, engine, worker, self._settings)
-            dispatcher = Dispatcher(database, turns, worker, self._settings, tasks)
-            serving = [tasks.create_task(self._serve(one, dispatcher, worker)) for one in self._adapters]
-            if await self._stopped_before(*serving):
+            worker = OutboxWorker(database, adapters, tasks, sleep=self._sleep)
+            models = await resources.enter_async_context(Models(engine, self._open_model))
+            services = make_services(self._settings, database, adapters, models, tasks, self._clock)
+            gate = Gate(services)
+            turns = Turns(
+                database, adapters, engine, worker, self._settings, services, gate, sleep=self._sleep
+            )
+            commands = Commands(services, gate, turns, worker.notify)
+            dispatcher = Dispatcher(
+                database,
+                turns,
+                worker,
+                self._settings,
+                tasks,
+                services,
+                gate,
+                commands,
+                tell_admins=Owners(services, worker.notify).tell,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+            await self._pair(services)
+            upkeep = [
+                tasks.create_task(dispatcher.keep(), name="leases"),
+                tasks.create_task(services.decisions.run(), name="decisions"),
+                tasks.create_task(reopen(services), name="models"),
+                tasks.create_task(
+                    Housekeeper(database, self._settings.database.keep_days).run(), name="housekeeping"
+                ),
+            ]
+            serving = [
+                tasks.create_task(self._serve(one, dispatcher, worker, services)) for one in self._adapters
+            ]
+            stopped = await self._stopped_before(*serving)
+            for task in upkeep:
+                task.cancel()
+            if stopped:
                 await dispatcher.close(GRACE)
                 await worker.close(GRACE)
-                for task in serving:
-                    task.cancel()
+                await services.summaries.close()
+                for platform in serving:
+                    platform.cancel()
                 return
             await dispatcher.idle()
             await worker.all_drained()
+            await services.summaries.close()
         mistakes = [task.result() for task in serving]
         if all(mistakes):
             raise NothingToServe("; ".join(str(mistake) for mistake in mistakes))
+
+    async def _pair(self, services: Services) -> None:
+        """While there is a platform without an owner, whoever started the bot is shown the code for one."""
+        owned = {platform for platform, _ in (await services.access.policy()).owners}
+        if self._announce is not None and not owned.issuperset(services.adapters):
+            self._announce(services.pairing.begin())
 
     async def _stopped_before(self, *work: asyncio.Future[Any]) -> bool:
         """Wait until `work` is done or `stop` is called; True if that was `stop`. The work goes on."""
@@ -100,13 +157,17 @@ class App:
             stopping.cancel()
 
     async def _serve(
-        self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker
+        self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker, services: Services
     ) -> Misconfigured | None:
         """Run an adapter to its end. One that is set up wrongly does not keep the others from serving."""
         async with asyncio.TaskGroup() as tasks:
-            welcome = tasks.create_task(self._welcome(adapter, dispatcher, worker))
+            welcome = tasks.create_task(self._welcome(adapter, dispatcher, worker, services))
             try:
-                await adapter.run(dispatcher.publish)
+                await adapter.run(
+                    dispatcher.publish,
+                    cursors=partial(dispatcher.cursors, adapter.platform),
+                    suggest=Suggestions(services),
+                )
             except Misconfigured as mistake:
                 log.error("%s: %s", adapter.platform, mistake)
                 return mistake
@@ -114,12 +175,11 @@ class App:
                 welcome.cancel()
         return None
 
-    async def _welcome(self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker) -> None:
+    async def _welcome(
+        self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker, services: Services
+    ) -> None:
         """Once the platform is there: what was left over first, then its menus."""
         await adapter.ready()
         await worker.recover(adapter.platform)
         await dispatcher.go_live(adapter.platform)
-        try:
-            await adapter.publish_commands(COMMANDS)
-        except AdapterError as error:
-            log.warning("%s: the commands could not be published: %s", adapter.platform, error)
+        await menus.publish(adapter, services)

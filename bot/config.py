@@ -53,14 +53,31 @@ class DatabaseSettings(_Section):
         default_factory=lambda: f"sqlite+aiosqlite:///{data_folder() / 'chorus.sqlite3'}",
         description="Where Chorus remembers; by default a file in the user's data folder.",
     )
+    keep_days: int | None = Field(
+        None, ge=1, description="Messages older than so many days are deleted; by default none are."
+    )
+
+
+class LimitsSettings(_Section):
+    waiting_per_person: int = Field(
+        20, ge=1, description="Messages of one person that may wait for their answer."
+    )
+    waiting: int = Field(1000, ge=1, description="Messages of all people that may wait.")
+    concurrent_turns: int = Field(64, ge=1, description="Conversations that are answered at the same time.")
 
 
 class ModelSettings(_Section):
     name: str = Field("embedded", description="`embedded`, a folder, or a Hugging Face hub id.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto", description="The weights' precision."
     )
     device: str = Field("auto", description="`auto`, `cpu` or `cuda`.")
+    cache_dtype: Literal["bfloat16", "int8"] = Field(
+        "bfloat16", description="The KV cache's precision on the native step; `int8` holds twice as much."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Processor threads for the native step; by default every core."
+    )
     cache_mb: float = Field(512, gt=0, description="Bound of the KV cache in MiB.")
     spill_mb: float = Field(
         1024, ge=0, description="Disk space in MiB for conversations that left the cache; 0 for none."
@@ -80,6 +97,25 @@ class PersonaSettings(_Section):
     prompt: str | None = Field(None, description="A system prompt of your own; {name} is the bot's name.")
 
 
+class AccessSettings(_Section):
+    direct_messages: Literal["open", "pairing", "closed"] = Field(
+        "open",
+        description="Who may talk to the bot in private: anyone, those whom its owner lets in by the code "
+        "that they are given, or those alone whom its owner has let in.",
+    )
+
+
+class QuotaSettings(_Section):
+    """What a person may use where nothing else was set; 0 is no limit."""
+
+    messages_per_minute: int = Field(20, ge=0, description="Messages of a person that are answered; 0: any.")
+    messages_per_day: int = Field(1000, ge=0, description="Likewise, in a day (UTC).")
+    messages_per_month: int = Field(0, ge=0, description="Likewise, in a month.")
+    tokens_per_minute: int = Field(0, ge=0, description="Tokens of prompts and answers of a person; 0: any.")
+    tokens_per_day: int = Field(1_000_000, ge=0, description="Likewise, in a day (UTC).")
+    tokens_per_month: int = Field(0, ge=0, description="Likewise, in a month.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -94,8 +130,11 @@ class Settings(BaseSettings):
     discord: DiscordSettings = DiscordSettings()
     telegram: TelegramSettings = TelegramSettings()
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    limits: LimitsSettings = LimitsSettings()
     model: ModelSettings = ModelSettings()
     persona: PersonaSettings = PersonaSettings()
+    access: AccessSettings = AccessSettings()
+    quota: QuotaSettings = QuotaSettings()
 
     @classmethod
     def settings_customise_sources(

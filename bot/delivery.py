@@ -2,6 +2,12 @@
 
 Knows nothing of how an answer comes about. Streaming is best effort: a preview may be dropped, refused or
 late, and nothing depends on it. The final goes through the outbox, which repeats until it is delivered.
+
+What is repeated must not come twice. An edit that is repeated does no harm, and a platform with idempotent
+sends knows a message by its key. Elsewhere (Telegram) nobody can know, after a crash or when no answer came,
+whether a send has arrived. There only the opening of a message is sent, its place is stored, and an edit
+makes it whole. A whole answer thus stands there once; what may be left, if a process dies between the
+platform's acting and our writing, is an opening beside it. The outbox counts each such doubt.
 """
 
 from __future__ import annotations
@@ -9,15 +15,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.base import Adapter
-from adapters.errors import AdapterError, Forbidden, NotFound, RateLimited, Rejected
-from adapters.types import ChatRef, MessageRef, Part
+from adapters.errors import AdapterError, Forbidden, InDoubt, NotFound, RateLimited, Rejected
+from adapters.markup import plain_text
+from adapters.types import Button, ChatRef, MessageRef, Part
 from bot.store import history, outbox
 from bot.store.models import Message
 from bot.store.outbox import Action, Delivery, Outgoing
@@ -28,9 +38,10 @@ log = logging.getLogger(__name__)
 SLOWER_EVERY = 2000  # characters after which previews come half as often again
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
-DATABASE_PAUSE = timedelta(seconds=10)
+LONGEST_OPENING = 100  # characters
 LAST_REQUEST = timedelta(seconds=30)  # for a preview under way when the answer ends
 
+T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 SavePlaceholder = Callable[[int, MessageRef], Awaitable[None]]
 """Remembers the preview of a part, before the next one is sent."""
@@ -59,10 +70,12 @@ class Preview:
         messages: Iterable[MessageRef],
         save: SavePlaceholder,
         begin: Callable[[], Awaitable[None]],
+        buttons: tuple[tuple[Button, ...], ...] = (),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._adapter = adapter
         self._chat = chat
+        self._buttons = buttons  # under the newest message, until the answer is whole
         self._key = key
         self._reply_to = reply_to
         self._save = save
@@ -112,7 +125,7 @@ class Preview:
                 await self._update()
             except RateLimited as limited:
                 pause = max(pause, limited.retry_after)
-            except (Forbidden, NotFound) as error:
+            except (Forbidden, NotFound, InDoubt) as error:  # in doubt: another would stand beside it
                 log.info("no previews in %s: %s", self._chat, error)
                 return
             except AdapterError as error:
@@ -135,7 +148,8 @@ class Preview:
             if parts:
                 await self._adapter.draft(self._chat, draft_number(self._key), parts[-1].text)
             return
-        for index, part in enumerate(parts):
+        for index, whole in enumerate(parts):
+            part = replace(whole, buttons=self._buttons) if index == len(parts) - 1 else whole
             if self._shown.get(index) == part:
                 continue
             if index < len(self.messages):
@@ -143,6 +157,8 @@ class Preview:
                     return
             else:
                 reply_to = self._reply_to if index == 0 else self.messages[0]
+                if not self._capabilities.idempotent_send:
+                    part = Part(f"{part.text} …")  # should it be left behind, it is seen to be unfinished
                 message = await self._adapter.send(
                     self._chat, part, key=part_key(self._key, index), reply_to=reply_to
                 )
@@ -258,32 +274,37 @@ class OutboxWorker:
         try:
             while queue.news and not self._closing:
                 queue.news = False
-                try:
-                    while not self._closing and (delivery := await self._next(platform, chat)) is not None:
-                        await self._deliver(delivery)
-                except SQLAlchemyError:
-                    log.exception("the outbox of %s %s can't be read or written; again soon", platform, chat)
-                    queue.news = True
-                    await self._sleep(DATABASE_PAUSE.total_seconds())
+                while not self._closing and (delivery := await self._next(platform, chat)) is not None:
+                    await self._deliver(delivery)
         finally:
             del self._queues[platform, chat]
             queue.empty.set()
 
     async def _next(self, platform: str, chat: str) -> Delivery | None:
-        async with self._database.read() as session:
-            return await outbox.next_for(session, platform, chat)
-
-    async def _deliver(self, delivery: Delivery) -> None:
-        """Repeat one delivery until it is made or can never be."""
-        adapter = self._adapters[delivery.chat.platform]
         pause = FIRST_PAUSE
         while True:
             try:
-                message = await _carry_out(adapter, delivery)
+                async with self._database.read() as session:
+                    return await outbox.next_for(session, platform, chat)
+            except SQLAlchemyError as error:
+                log.info("the outbox of %s %s can't be read: %s", platform, chat, error)
+            await self._sleep(pause.total_seconds())
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        """Repeat one delivery until it is made or can never be."""
+        pause = FIRST_PAUSE
+        if delivery.in_doubt:
+            log.warning("an answer in %s may have arrived before; it is sent again", delivery.chat)
+            await self._write(partial(outbox.mark_doubtful, delivery=delivery))
+        while True:
+            try:
+                delivery = await self._opened(delivery)
+                message = await _carry_out(self._adapters[delivery.chat.platform], delivery)
                 break
             except (Forbidden, NotFound, Rejected) as error:
                 log.error("an answer in %s can't be delivered: %s", delivery.chat, error)
-                await self._give_up(delivery, str(error))
+                await self._write(partial(outbox.mark_failed, delivery=delivery, error=str(error)))
                 return
             except RateLimited as limited:
                 log.info("%s asks to wait %s", delivery.chat, limited.retry_after)
@@ -294,17 +315,50 @@ class OutboxWorker:
                 pause = min(pause * 2, LONGEST_PAUSE)
             except Exception as error:
                 log.exception("an answer in %s can't be delivered", delivery.chat)
-                await self._give_up(delivery, repr(error))
+                await self._write(partial(outbox.mark_failed, delivery=delivery, error=repr(error)))
                 return
-        async with self._database.write() as session:
-            await outbox.mark_sent(session, delivery, datetime.now(UTC))
-            if message is not None and delivery.message_id is not None:
-                shown = await session.get_one(Message, delivery.message_id)
-                await history.add_ref(session, shown.conversation_id, shown.id, message.message)
+        await self._write(partial(_record, delivery=delivery, message=message))
 
-    async def _give_up(self, delivery: Delivery, error: str) -> None:
-        async with self._database.write() as session:
-            await outbox.mark_failed(session, delivery, error)
+    async def _opened(self, delivery: Delivery) -> Delivery:
+        """Where a send can't be repeated unseen: send its opening, and go on with an edit of that."""
+        outgoing = delivery.outgoing
+        adapter = self._adapters[delivery.chat.platform]
+        if outgoing.action is not Action.SEND or adapter.capabilities(delivery.chat).idempotent_send:
+            return delivery
+        await self._write(partial(outbox.mark_sending, delivery=delivery))
+        begun = replace(delivery, outgoing=replace(outgoing, part=opening(outgoing.part)))
+        while True:
+            try:
+                message = await _carry_out(adapter, begun)
+                break
+            except InDoubt as error:
+                log.warning("%s; an answer in %s may have arrived; it is sent again", error, delivery.chat)
+                await self._write(partial(outbox.mark_doubtful, delivery=delivery))
+                await self._sleep(FIRST_PAUSE.total_seconds())
+        assert message is not None
+        return await self._write(partial(outbox.mark_opened, delivery=delivery, message=message))
+
+    async def _write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Store something, however long the database needs: what was sent must not be sent again because
+        nobody wrote that down."""
+        return await self._database.insist(work, sleep=self._sleep)
+
+
+def opening(part: Part) -> Part:
+    """The beginning of a message, cut between words and marked as unfinished; half of it at most, so that
+    nobody takes it for the whole."""
+    text = plain_text(part.text)
+    cut = text[: min(LONGEST_OPENING, len(text) // 2)]
+    begun = cut.rpartition(" ")[0].rstrip()
+    return Part(f"{begun} …" if begun else "…")
+
+
+async def _record(session: AsyncSession, *, delivery: Delivery, message: MessageRef | None) -> None:
+    await outbox.mark_sent(session, delivery, datetime.now(UTC))
+    if message is not None and delivery.message_id is not None:
+        shown = await session.get(Message, delivery.message_id)
+        if shown is not None:  # people may have their messages deleted at any time
+            await history.add_ref(session, shown.conversation_id, shown.id, message.message)
 
 
 async def _carry_out(adapter: Adapter, delivery: Delivery) -> MessageRef | None:

@@ -1,32 +1,94 @@
 """From the inbox to turns and commands: in order within a conversation, beside one another across them.
 
-Knows nothing of models or of how an answer is made. `publish` is what adapters call.
+    publish ──▶ inbox ──▶ backlog (who waits) ──a slot is free──▶ claim ──▶ turn or command ──▶ closed
+                                                    ├──fails: again, three times in all, then aside
+                                                    └──the database fails: again, and it counts for nothing
+
+Only conversations' names wait in memory; events are read from the inbox as they are claimed. Knows nothing of
+models or of how an answer is made. `publish` is what adapters call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from adapters.types import ChatRef, CommandInvoked, Event, MessageCreated
-from bot import texts
-from bot.commands import ASK, Command, CommandContext, find_command
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from adapters.types import (
+    ButtonPressed,
+    ChatRef,
+    CommandInvoked,
+    Event,
+    MessageCreated,
+    MessageEdited,
+    StopRequested,
+    Unreadable,
+)
+from bot import again, texts
+from bot.backlog import Author, Backlog, Party
+from bot.commands import ASK, Command, find_command
+from bot.commands.conversation import CONTINUE, RETRY, STOP_BUTTON
+from bot.commands.registry import find_press
+from bot.commands.running import Commands
 from bot.config import Settings
-from bot.delivery import OutboxWorker
-from bot.store import history, inbox
+from bot.delivery import OutboxWorker, Sleep
+from bot.gate import Gate
+from bot.i18n import _, speaking
+from bot.services import Services
+from bot.store import inbox
 from bot.store.inbox import Entry
-from bot.store.session import Database
+from bot.store.session import Database, is_unavailable
 from bot.turn import Turns, concerns
+from inference import EngineUnavailable
 
 log = logging.getLogger(__name__)
+
+TRIES = 3  # at an event, in all; an event that ends the process counts by its claim
+FIRST_PAUSE = timedelta(seconds=0.5)  # before the next try
+LONGEST_PAUSE = timedelta(seconds=15)
+SETTLED = timedelta(seconds=5)
+"""A run that has lived so long is not one of many that are ended from outside, and only then makes last
+tries: an event is not to be blamed for the end of every process that happened to work on it."""
+RENEWAL = inbox.LEASE / 3
+PASTE_PAUSE = timedelta(seconds=1.5)  # for the rest of a paste that the person's client has cut
+PASTE_LENGTH: Mapping[str, int] = {"discord": 1900, "telegram": 4000}
+"""Characters from which on a message is taken for a part of a longer paste: clients cut near 2000 and 4096. A
+platform that is not listed takes one message at a time, and answers each."""
+SAME_DEATH = 0.2  # seconds within which turns fail by the same death of their model
+USUAL_TURN = 5.0  # seconds; a guess until turns have been measured
+
+Handler = Callable[[AsyncSession, Entry], Awaitable[None]]
+"""Does what an event other than a message or a command is for, in the transaction that closes it. Running
+twice must do no harm."""
+
+TellAdmins = Callable[[str], Awaitable[None]]
+"""Brings a line to the people who look after the bot."""
+
+Clock = Callable[[], datetime]
+
+
+async def nobody(text: str) -> None:
+    """There is no one to tell; the log has it."""
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
 
 
 class Dispatcher:
     """Runs what comes in. Its tasks live in the task group that it is given: one for each conversation that
-    has something to do, and one for each command that does not wait."""
+    is being answered, and one for each event that does not wait.
+
+    `handlers` are for kinds of events that are neither messages nor commands; kinds without one are not
+    stored. `tell_admins` hears of events that were set aside.
+    """
 
     def __init__(
         self,
@@ -35,35 +97,189 @@ class Dispatcher:
         worker: OutboxWorker,
         settings: Settings,
         tasks: asyncio.TaskGroup,
+        services: Services,
+        gate: Gate,
+        commands: Commands,
+        *,
+        handlers: Mapping[type[Event], Handler] | None = None,
+        tell_admins: TellAdmins = nobody,
+        clock: Clock = now_utc,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._database = database
         self._turns = turns
         self._worker = worker
         self._settings = settings
         self._tasks = tasks
+        self._services = services
+        self._gate = gate
+        self._commands = commands
+        self._handlers = handlers or {}
+        self._tell_admins = tell_admins
+        self._clock = clock
+        self._sleep = sleep
+        self._holder = inbox.new_holder()
+        limits = settings.limits
+        self._backlog = Backlog(limits.waiting_per_person, limits.waiting)
         self._live: set[str] = set()  # platforms whose events are worked on as they come
-        self._queues: dict[ChatRef, deque[Entry]] = {}
+        self._working: set[ChatRef] = set()  # conversations that are being answered
+        self._held: dict[ChatRef, asyncio.Task[None]] = {}  # conversations that have to wait a while
+        self._telling: dict[ChatRef, asyncio.Task[None]] = {}  # people who are being told to wait
         self._running: set[asyncio.Task[None]] = set()
+        self._last_try = asyncio.Lock()  # one at a time, so that none falls with another
+        self._turn_seconds = USUAL_TURN
+        self._began = time.monotonic()
+        self._model_died = -SAME_DEATH  # when a turn last failed by it; monotonic seconds
         self._closing = False
 
+    # Taking in
+
     async def publish(self, event: Event) -> None:
-        """Take an event in. Returns once it is stored; what was stored before is passed over."""
-        if not concerns(event):
+        """Take an event in. Returns once it is stored; what was stored before is passed over. When too many
+        wait already it is stored with its refusal. Raises when it could not be stored."""
+        event = self._services.pairing.sealed(event)
+        if not await self._wanted(event):
             return
+        platform = event.chat.platform
+        refused = False
         async with self._database.write() as session:
-            entry = await inbox.add(session, event, datetime.now(UTC))
-            live = event.chat.platform in self._live
-        if entry is not None and live:
-            self._schedule(entry)
+            live = platform in self._live
+            at_once = live and self._is_at_once(event)
+            entry = await inbox.add(session, event, self._clock(), holder=self._holder if at_once else None)
+            if entry is not None and self._is_too_much(event):
+                refused = True
+                await self._refuse(session, entry)
+        if isinstance(event, Unreadable):
+            log.error("an event of %s can't be read and is set aside: %s", platform, event.reason)
+        elif refused:
+            self._worker.notify(event.chat)
+        elif entry is not None and live:
+            stopped = _stops(event) and self._turns.stop(event.chat, _stop_key(event))
+            if at_once:
+                self._start(self._see_through(entry, stopped=stopped), f"event {entry.id}")
+            else:
+                self._wait(entry)
+
+    async def _wanted(self, event: Event) -> bool:
+        if isinstance(event, MessageCreated):
+            return concerns(event) and await self._gate.concerns(event)
+        if isinstance(event, MessageEdited):
+            return await self._is_question(event)
+        return type(event) in self._handlers or concerns(event)
+
+    async def _is_question(self, event: MessageEdited) -> bool:
+        """Whether what was changed is a question, or may be one that is still waiting."""
+        if event.chat in self._working or self._backlog.waiting_in(event.chat):
+            return True
+        async with self._database.read() as session:
+            return await again.knows(session, event.chat, event.message.message)
+
+    def _is_too_much(self, event: Event) -> bool:
+        """Whether an event asks for work while too much waits already."""
+        asks = isinstance(event, MessageCreated | CommandInvoked) and not _stops(event)
+        return asks and self._backlog.is_full(_author(event))
+
+    def _is_at_once(self, event: Event) -> bool:
+        if isinstance(event, ButtonPressed):
+            found = find_press(event.data)
+            return found is None or found[0].at_once
+        command = _command(event)
+        return isinstance(event, StopRequested) or (command is not None and command.at_once)
+
+    async def _refuse(self, session: AsyncSession, entry: Entry) -> None:
+        """Too many wait. Said once until there is room again, and to whom a command's answer is due."""
+        event = entry.event
+        assert isinstance(event, MessageCreated | CommandInvoked)
+        if self._backlog.tell(_author(event)) or isinstance(event, CommandInvoked):
+            limits = self._settings.limits
+            with speaking(_language(event)):
+                mine = len(self._backlog) < limits.waiting
+                text = texts.too_many_waiting(limits.waiting_per_person) if mine else texts.too_busy()
+                await self._turns.enqueue_text(session, entry, text)
+        await inbox.close(session, entry, self._clock(), reason="too many were waiting")
+
+    def _wait(self, entry: Entry) -> None:
+        """The event's conversation gets its turn; that of a paste not before the rest may have come."""
+        event = entry.event
+        chat = event.chat
+        self._backlog.add(chat, _author(event))
+        if (held := self._held.pop(chat, None)) is not None:
+            held.cancel()
+        if isinstance(event, MessageCreated) and _is_cut(event):
+            self._hold(chat, _party(event), PASTE_PAUSE)
+        else:
+            self._ready(chat, _party(event))
+            self._tell_place(entry)
+
+    def _hold(self, chat: ChatRef, party: Party, pause: timedelta) -> None:
+        """Let a conversation wait for so long before its turn."""
+
+        async def wait() -> None:
+            await self._sleep(pause.total_seconds())
+            del self._held[chat]
+            self._ready(chat, party)
+
+        self._held[chat] = self._start(wait(), f"pause of {chat}")
+
+    def _tell_place(self, entry: Entry) -> None:
+        """Tell a person who has to wait for others where in the queue they are."""
+        chat = entry.event.chat
+        place = self._backlog.place(chat)
+        slots = self._settings.limits.concurrent_turns
+        if place == 0 or chat in self._telling or self._backlog.waiting_in(chat) > 1:
+            return
+        seconds = self._turn_seconds * (1 + (place - 1) // slots)
+        with speaking(_language(entry.event)):
+            text = texts.place_in_queue(place, seconds)
+        self._telling[chat] = self._start(self._turns.tell(entry, text), f"place of {chat}")
+
+    async def cursors(self, platform: str) -> Mapping[str, str]:
+        """See `adapters.base.Cursors`."""
+        async with self._database.read() as session:
+            return await inbox.cursors(session, platform)
+
+    # Starting and ending
 
     async def go_live(self, platform: str) -> None:
         """The platform can be answered now. Takes up what an earlier run left unanswered and what has come in
-        since, in its order; the transaction keeps events from coming in between."""
-        async with self._database.write() as session:
-            entries = await inbox.pending(session, platform)
+        since; the transaction keeps events from coming in between."""
+
+        async def begin(session: AsyncSession) -> list[inbox.Waiting]:
+            await inbox.release(session, platform, self._holder, self._clock())
             self._live.add(platform)
-        for entry in entries:
-            self._schedule(entry)
+            return list(await inbox.waiting(session, platform))
+
+        self._take_up(await self._database.insist(begin, sleep=self._sleep))
+
+    async def keep(self) -> None:
+        """Renew the leases of what is being worked on, and take over those that have run out, until
+        cancelled."""
+        while True:
+            await self._sleep(RENEWAL.total_seconds())
+            try:
+                async with self._database.write() as session:
+                    await inbox.renew(session, self._holder, self._clock())
+                    freed = [
+                        platform
+                        for platform in self._live
+                        if await inbox.release(session, platform, self._holder, self._clock())
+                    ]
+                for platform in freed:
+                    await self._take_up_again(platform)
+            except SQLAlchemyError as error:
+                log.info("leases could not be renewed: %s", error)
+
+    async def _take_up_again(self, platform: str) -> None:
+        """Count anew what waits, for there is more than this run has taken in."""
+        async with self._database.read() as session:
+            waiting = await inbox.waiting(session, platform)
+        self._take_up([one for one in waiting if not self._backlog.waiting_in(one.chat)])
+
+    def _take_up(self, waiting: list[inbox.Waiting]) -> None:
+        for one in waiting:
+            author = (one.chat.platform, one.author or "")
+            self._backlog.add(one.chat, author, one.count)
+            self._ready(one.chat, (one.chat.platform, one.server or one.author or one.chat.chat))
 
     async def idle(self) -> None:
         """Returns when nothing is being worked on."""
@@ -74,41 +290,145 @@ class Dispatcher:
         """Begin nothing new, give what runs a while to end, and leave the rest in the inbox."""
         self._closing = True
         self._live.clear()
+        for task in [*self._held.values(), *self._telling.values()]:
+            task.cancel()
         if self._running:
             _, unfinished = await asyncio.wait(self._running, timeout=grace.total_seconds())
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
+        try:
+            async with self._database.write() as session:
+                await inbox.park(session, self._holder)
+        except SQLAlchemyError as error:
+            log.warning("what is unanswered keeps its lease until the next start: %s", error)
 
-    def _schedule(self, entry: Entry) -> None:
-        command = _command(entry.event)
-        stopped = command is not None and command.stops and self._turns.stop(entry.event.chat)
-        if command is not None and command.at_once:
-            work = self._run_command(entry, command, stopped=stopped)
-            self._start(_surviving(work, entry), f"command {entry.id}")
-            return
-        queue = self._queues.get(entry.event.chat)
-        if queue is not None:
-            queue.append(entry)
-            return
-        self._queues[entry.event.chat] = deque([entry])
-        self._start(self._work_off(entry.event.chat), f"conversation {entry.event.chat}")
+    # Turns of conversations
 
-    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _ready(self, chat: ChatRef, party: Party) -> None:
+        if chat not in self._working:  # it is looked after when its turn ends
+            self._backlog.queue(chat, party)
+            self._fill()
+
+    def _fill(self) -> None:
+        """Give free slots to those whose turn it is."""
+        while not self._closing and len(self._working) < self._settings.limits.concurrent_turns:
+            following = self._backlog.next()
+            if following is None:
+                return
+            chat, party = following
+            if chat not in self._held:
+                self._working.add(chat)
+                self._start(self._attend(chat, party), f"conversation {chat}")
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = self._tasks.create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
-    async def _work_off(self, chat: ChatRef) -> None:
-        queue = self._queues[chat]
+    async def _attend(self, chat: ChatRef, party: Party) -> None:
+        """One turn of a conversation."""
         try:
-            while queue and not self._closing:
-                await _surviving(self._run(queue[0]), queue[0])
-                queue.popleft()
+            telling = self._telling.pop(chat, None)
+            if telling is not None:  # what is being said there becomes the answer
+                await asyncio.wait([telling])
+            entry = await self._claim(chat, party)
+            if entry is not None:
+                began = time.monotonic()
+                await self._see_through(entry)
+                self._turn_seconds += (time.monotonic() - began - self._turn_seconds) / 10
         finally:
-            del self._queues[chat]
+            self._working.discard(chat)
+            if self._backlog.waiting_in(chat):
+                self._ready(chat, party)
+            self._fill()
 
-    async def _run(self, entry: Entry) -> None:
+    async def _claim(self, chat: ChatRef, party: Party) -> Entry | None:
+        age = timedelta(seconds=time.monotonic() - self._began)
+        at_most = None if age >= SETTLED else TRIES - 1
+
+        async def claim(session: AsyncSession) -> Entry | None:
+            return await inbox.claim(
+                session, chat, self._holder, self._clock(), together=_together, at_most=at_most
+            )
+
+        try:
+            entry = await self._database.insist(claim, sleep=self._sleep)
+        except inbox.TriedOften:
+            self._hold(chat, party, SETTLED - age)
+            return None
+        if entry is None:
+            self._backlog.forget(chat)
+        else:
+            self._backlog.take(chat, [_author(one.event) for one in entry.all])
+        return entry
+
+    # One event
+
+    async def _see_through(self, entry: Entry, *, stopped: bool = False) -> None:
+        """Work on a claimed event until it is closed: again when it fails, aside when it fails for good."""
+        if entry.attempts > TRIES:
+            await self._set_aside(entry, f"Chorus has ended {TRIES} times while it worked on this")
+            return
+        pause = FIRST_PAUSE
+        while True:
+            failure = await self._try(entry, stopped=stopped)
+            if failure is None:
+                return
+            if not is_unavailable(failure):
+                if self._is_lost(entry, failure):
+                    await self._set_aside(entry, repr(failure), failure)
+                    return
+                entry = await self._database.insist(partial(inbox.try_again, entry=entry), sleep=self._sleep)
+            await self._sleep(pause.total_seconds())
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _try(self, entry: Entry, *, stopped: bool) -> Exception | None:
+        """One try; gives what it failed by. The last one is made alone, lest it fall with others."""
+        with speaking(_language(entry.event)):
+            try:
+                async with self._last_try if entry.attempts >= TRIES else nullcontext():
+                    await self._run(entry, stopped=stopped)
+            except Exception as error:
+                if is_unavailable(error):
+                    log.info("event %s waits for the database: %s", entry.event.id, error)
+                else:
+                    log.exception("event %s has failed, try %d", entry.event.id, entry.attempts)
+                return error
+        return None
+
+    def _is_lost(self, entry: Entry, failure: Exception) -> bool:
+        """Whether not to try again. A model that dies takes all its turns with it: who was alone with it
+        the second time is to blame."""
+        if not isinstance(failure, EngineUnavailable):
+            return entry.attempts >= TRIES
+        now = time.monotonic()
+        alone = self._turns.generating == 0 and now - self._model_died > SAME_DEATH
+        self._model_died = now
+        return entry.attempts >= (TRIES - 1 if alone else TRIES)
+
+    async def _set_aside(self, entry: Entry, reason: str, failure: Exception | None = None) -> None:
+        """Give an event up: the person and the people who look after the bot are told."""
+        event = entry.event
+        log.error("event %s in %s is set aside: %s", event.id, event.chat, reason)
+        text = texts.for_error(failure) if isinstance(failure, EngineUnavailable) else texts.given_up()
+
+        async def write(session: AsyncSession, *, telling: bool) -> None:
+            if telling:
+                await self._turns.enqueue_text(session, entry, text)
+            await self._turns.gave_up(session, entry, reason)
+            await inbox.set_aside(session, entry, self._clock(), reason)
+
+        try:
+            await self._database.insist(partial(write, telling=True), sleep=self._sleep)
+        except Exception:  # it may be the very telling that fails
+            log.exception("nobody in %s could be told", event.chat)
+            await self._database.insist(partial(write, telling=False), sleep=self._sleep)
+        self._worker.notify(event.chat)
+        await self._tell_admins(f"I have set an event in {_place(event.chat)} aside: {reason}")
+
+    async def _run(self, entry: Entry, *, stopped: bool) -> None:
         match entry.event:
             case MessageCreated(text=text):
                 await self._turns.run(entry, text)
@@ -117,39 +437,79 @@ class Dispatcher:
                 if question:
                     await self._turns.run(entry, question)
                 else:
-                    await self._turns.say(entry, texts.NO_QUESTION)
-            case CommandInvoked():
-                await self._run_command(entry, _command(entry.event), stopped=False)
+                    await self._turns.say(entry, _(texts.NO_QUESTION))
+            case CommandInvoked(name=RETRY.name | CONTINUE.name):
+                await self._turns.run(entry, "")
+            case MessageEdited(text=text):
+                await self._turns.run(entry, text)
+            case CommandInvoked() | ButtonPressed():
+                await self._commands.run(entry, stopped=stopped)
+            case _:
+                await self._handle(entry)
 
-    async def _run_command(self, entry: Entry, command: Command | None, *, stopped: bool) -> None:
-        """The handler's changes, its answer and the end of its event are one transaction."""
-        event = entry.event
-        assert isinstance(event, CommandInvoked)
-        if command is None:
-            await self._turns.say(entry, texts.unknown_command(event.name))
-            return
-        try:
-            if stopped:  # its result stands before the word that it was stopped
-                await self._turns.over(event.chat)
-            async with self._database.write() as session:
-                now = datetime.now(UTC)
-                conversation = await history.conversation(session, event.chat, now)
-                context = CommandContext(event, conversation, session, self._settings, stopped)
-                await self._turns.enqueue_text(session, entry, await command.handler(context))
-                await inbox.close(session, entry, now)
-            self._worker.notify(event.chat)
-        except Exception as error:
-            log.exception("/%s in %s has failed", event.name, event.chat)
-            await self._turns.say(entry, texts.for_error(error))
+    async def _handle(self, entry: Entry) -> None:
+        """Any other event: what was asked for happened already (a stop), or its handler does it."""
+        handler = self._handlers.get(type(entry.event))
+        async with self._database.write() as session:
+            if handler is not None:
+                await handler(session, entry)
+            await inbox.close(session, entry, self._clock())
+        self._worker.notify(entry.event.chat)
 
 
-async def _surviving(work: Coroutine[None, None, None], entry: Entry) -> None:
-    """Do the work; if not even a word of regret can be stored, the event is left for the next run."""
-    try:
-        await work
-    except Exception:
-        log.exception("event %s stays unanswered for now", entry.event.id)
+def _author(event: Event) -> Author:
+    return event.chat.platform, inbox.author_of(event) or ""
+
+
+def _party(event: Event) -> Party:
+    """Who shares one place in the round with this event."""
+    private = getattr(event, "private", False)
+    return event.chat.platform, event.server or (_author(event)[1] if private else event.chat.chat)
+
+
+def _language(event: Event) -> str | None:
+    author = getattr(event, "author", None)
+    return None if author is None else author.language
+
+
+def _place(chat: ChatRef) -> str:
+    return " ".join(part for part in (chat.platform, chat.chat, chat.thread) if part)
+
+
+def _is_cut(event: MessageCreated) -> bool:
+    """Whether a message may be a part of a longer paste."""
+    length = PASTE_LENGTH.get(event.chat.platform)
+    return length is not None and len(event.text) >= length
+
+
+def _together(first: Event, following: Event) -> bool:
+    """Whether a message goes on where the one before it ended: the same person says more, and answers nothing
+    in particular."""
+    return (
+        isinstance(first, MessageCreated)
+        and isinstance(following, MessageCreated)
+        and following.chat.platform in PASTE_LENGTH
+        and following.reply_to is None
+        and following.author.id == first.author.id
+    )
 
 
 def _command(event: Event) -> Command | None:
     return find_command(event.name) if isinstance(event, CommandInvoked) else None
+
+
+def _stops(event: Event) -> bool:
+    """Whether an event ends the answer that is being written."""
+    command = _command(event)
+    return (
+        isinstance(event, StopRequested)
+        or _stop_key(event) is not None
+        or (command is not None and command.stops)
+    )
+
+
+def _stop_key(event: Event) -> str | None:
+    """The key of what the answer under the button that was pressed is for; None for all other events."""
+    pressed = event.data if isinstance(event, ButtonPressed) else ""
+    name, _colon, key = pressed.partition(":")
+    return key if name == STOP_BUTTON else None

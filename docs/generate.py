@@ -2,7 +2,7 @@
 
     python docs/generate.py             write them anew
     python docs/generate.py --check     write nothing; fail if they are stale
-    python docs/generate.py --picture   have the conversation in the picture anew
+    python docs/generate.py --picture   have the conversation in the picture anew, and draw the statistics
 
 The parts stand between marks in the README. The picture is never checked: what the model samples may differ
 from one processor to another. Knows nothing of the prose around the marks.
@@ -33,6 +33,7 @@ from adapters.commands import CommandSpec, Param
 from bot.__main__ import cli
 from bot.commands import COMMANDS
 from bot.config import PREFIX, Settings, environment_name
+from docs import access, stats
 
 README = Path(__file__).parents[1] / "README.md"
 PICTURE = Path(__file__).with_name("conversation.svg")
@@ -179,18 +180,22 @@ def main(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail if the README is stale.")
     ] = False,
-    picture: Annotated[bool, typer.Option("--picture", help="Draw the picture anew as well.")] = False,
+    picture: Annotated[bool, typer.Option("--picture", help="Draw the pictures anew as well.")] = False,
 ) -> None:
     """Write the generated parts of the documentation anew."""
     if check:
         difference = staleness(README)
+        if not access.PAGE.is_file() or access.PAGE.read_text(encoding="utf-8") != access.page():
+            difference += f"\n{access.PAGE.name} is not what the code decides."
         if difference:
-            typer.echo(f"{difference}\n\nThe README is stale: `make docs` writes it anew.", err=True)
+            typer.echo(f"{difference}\n\nThe documentation is stale: `make docs` writes it anew.", err=True)
             raise typer.Exit(1)
         return
+    access.PAGE.write_text(access.page(), encoding="utf-8")
     README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
     if picture:
         PICTURE.write_text(draw(converse()), encoding="utf-8")
+        stats.PICTURE.write_bytes(stats.draw())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import case, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -17,6 +17,13 @@ from adapters import types
 from bot.store.models import Conversation, Message, MessageRef, Person
 
 LONGEST_BRANCH = 1000  # messages read back at most; no context holds more
+
+_READ = case(
+    (Message.attached.is_(None), Message.text),
+    (Message.text == "", Message.attached),
+    else_=Message.text + "\n\n" + Message.attached,
+)
+"""What the model reads of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,10 @@ class Said:
     author: str | None
 
 
-async def conversation(session: AsyncSession, chat: types.ChatRef, now: datetime) -> Conversation:
-    """The conversation of a chat or thread, begun if there is none."""
+async def conversation(
+    session: AsyncSession, chat: types.ChatRef, now: datetime, server: str | None = None
+) -> Conversation:
+    """The conversation of a chat or thread, begun if there is none. `server` is what it lies in, if known."""
     thread = chat.thread or ""
     found = await session.scalar(
         select(Conversation).where(
@@ -40,9 +49,13 @@ async def conversation(session: AsyncSession, chat: types.ChatRef, now: datetime
         )
     )
     if found is None:
-        found = Conversation(platform=chat.platform, chat=chat.chat, thread=thread, created_at=now)
+        found = Conversation(
+            platform=chat.platform, chat=chat.chat, thread=thread, server=server, created_at=now
+        )
         session.add(found)
         await session.flush()
+    elif server is not None and found.server != server:
+        found.server = server
     return found
 
 
@@ -99,10 +112,26 @@ async def branch(session: AsyncSession, tip: int) -> Sequence[Said]:
     parent = aliased(Message)
     path = path.union_all(select(parent.id, parent.parent_id).join(path, parent.id == path.c.parent_id))
     rows = await session.execute(
-        select(Message.id, Message.role, Message.text, Person.name)
+        select(Message.id, Message.role, _READ, Person.name)
         .join(path, path.c.id == Message.id)
         .outerjoin(Person, Person.id == Message.person_id)
         .order_by(Message.id.desc())
         .limit(LONGEST_BRANCH)
     )
     return [Said(*row) for row in reversed(rows.all())]
+
+
+async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:
+    """Of the next `most` messages behind message `after`, delete those that are older than a time. Returns
+    the last one looked at; None when there is nothing older to look at."""
+    rows = (
+        await session.execute(
+            select(Message.id, Message.created_at).where(Message.id > after).order_by(Message.id).limit(most)
+        )
+    ).all()
+    old = [row.id for row in rows if row.created_at < before]
+    if old:
+        await session.execute(
+            delete(Message).where(Message.id.in_(old)).execution_options(synchronize_session=False)
+        )
+    return old[-1] if old and len(old) == len(rows) else None

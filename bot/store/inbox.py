@@ -1,42 +1,95 @@
 """Events on their way in: stored before they are acknowledged, closed together with their answer.
 
-    publish ──add──▶ pending ──(turn or command, one transaction)──▶ done
-                        └──after a crash: pending rows run again
+    publish ──add──▶ pending ──claim──▶ claimed ──(turn or command, one transaction)──▶ done
+                        ▲                  ├──failed three times, or unreadable──▶ aside
+                        └──── release ─────┘  the holder is gone, its lease has run out, or it ends
 
-Every function works within the caller's transaction.
+An attempt is counted by the claim, before any work is done, so that an event that kills the process counts
+too. A lease is renewed by its holder; leases of holders that are gone are released at the next start. Every
+function works within the caller's transaction.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
-from sqlalchemy import select, update
+from sqlalchemy import Update, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from adapters.types import Event, MessageRef
-from bot.store.models import InboxRow, InboxState, Placeholder
+from adapters.types import ChatRef, Event, MessageCreated, MessageDeleted, MessageRef, Unreadable
+from bot.store.models import Cursor, InboxRow, InboxState, Placeholder
 
 EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+LEASE = timedelta(seconds=60)
+MERGED = 20  # messages that one answer may answer
+
+# Written out, since SQLite takes a partial index only where the query says the same words.
+PENDING = InboxRow.state == literal_column("'pending'")
+CLAIMED = InboxRow.state == literal_column("'claimed'")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored event. `key` is random and short: what is sent for the event is named after it."""
+    """A stored event. `key` is random and short: what is sent for the event is named after it. `attempts` is
+    how often work on it was begun, this time included. `more` are further events that are answered together
+    with it, in order."""
 
     id: int
     key: str
     event: Event
+    attempts: int = 0
+    more: tuple[Entry, ...] = ()
+
+    @property
+    def all(self) -> tuple[Entry, ...]:
+        return (self, *self.more)
+
+    @property
+    def last(self) -> Entry:
+        return self.more[-1] if self.more else self
 
 
-async def add(session: AsyncSession, event: Event, now: datetime) -> Entry | None:
-    """Store an event; None if it is there already."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """So many events of one author wait in one conversation."""
+
+    chat: ChatRef
+    author: str | None
+    server: str | None
+    count: int
+
+
+class TriedOften(Exception):
+    """The event was tried so often already that it is not to be tried now."""
+
+
+def new_holder() -> str:
+    """A name for one run of the application: machine, process, and a random part."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+async def add(
+    session: AsyncSession,
+    event: Event,
+    now: datetime,
+    *,
+    holder: str | None = None,
+    reason: str | None = None,
+) -> Entry | None:
+    """Store an event; None if it is there already. With `holder` it is claimed at once. What could not be
+    read is set aside, and so is anything with a `reason`."""
     key = secrets.token_hex(8)
+    if isinstance(event, Unreadable):
+        reason = event.reason
+    state = InboxState.CLAIMED if holder else InboxState.PENDING
     statement = (
         insert(InboxRow)
         .values(
@@ -44,32 +97,208 @@ async def add(session: AsyncSession, event: Event, now: datetime) -> Entry | Non
             event_id=event.id,
             chat=event.chat.chat,
             thread=event.chat.thread or "",
+            author=author_of(event),
+            server=event.server,
             payload=EVENTS.dump_python(event, mode="json"),
             key=key,
-            state=InboxState.PENDING,
+            state=InboxState.ASIDE if reason else state,
+            attempts=1 if holder else 0,
+            holder=holder,
+            lease_until=now + LEASE if holder else None,
+            reason=reason,
             received_at=now,
         )
         .on_conflict_do_nothing()
         .returning(InboxRow.id)
     )
     row_id = await session.scalar(statement)
-    return None if row_id is None else Entry(row_id, key, event)
+    if isinstance(event, MessageCreated):
+        await _advance(session, event.message)
+    return None if row_id is None else Entry(row_id, key, event, 1 if holder else 0)
 
 
-async def pending(session: AsyncSession, platform: str) -> Sequence[Entry]:
-    """What is unanswered, oldest first."""
-    rows = await session.scalars(
-        select(InboxRow)
-        .where(InboxRow.platform == platform, InboxRow.state == InboxState.PENDING)
-        .order_by(InboxRow.id)
+def author_of(event: Event) -> str | None:
+    """The id of the person that an event comes from."""
+    return None if isinstance(event, MessageDeleted | Unreadable) else event.author.id
+
+
+async def _advance(session: AsyncSession, message: MessageRef) -> None:
+    """Move the chat's cursor and the platform's to a message, never back. Ids are decimal numbers."""
+    chat = message.chat
+    statement = insert(Cursor).values(
+        [{"platform": chat.platform, "chat": one, "message": message.message} for one in (chat.chat, "")]
     )
-    return [Entry(row.id, row.key, EVENTS.validate_python(row.payload)) for row in rows]
-
-
-async def close(session: AsyncSession, entry: Entry, now: datetime) -> None:
-    """The event is answered; it will not run again."""
+    new = statement.excluded.message
     await session.execute(
-        update(InboxRow).where(InboxRow.id == entry.id).values(state=InboxState.DONE, done_at=now)
+        statement.on_conflict_do_update(
+            index_elements=[Cursor.platform, Cursor.chat],
+            set_={"message": new},
+            where=or_(
+                func.length(new) > func.length(Cursor.message),
+                (func.length(new) == func.length(Cursor.message)) & (new > Cursor.message),
+            ),
+        )
+    )
+
+
+async def cursors(session: AsyncSession, platform: str) -> Mapping[str, str]:
+    """By chat, the platform's id of the newest message that is stored; under "" the newest of all."""
+    rows = await session.execute(select(Cursor.chat, Cursor.message).where(Cursor.platform == platform))
+    return {row.chat: row.message for row in rows}
+
+
+async def waiting(session: AsyncSession, platform: str) -> Sequence[Waiting]:
+    """What is pending, by conversation and author; the oldest conversation first."""
+    rows = await session.execute(
+        select(InboxRow.chat, InboxRow.thread, InboxRow.author, InboxRow.server, func.count())
+        .where(InboxRow.platform == platform, PENDING)
+        .group_by(InboxRow.chat, InboxRow.thread, InboxRow.author, InboxRow.server)
+        .order_by(func.min(InboxRow.id))
+    )
+    return [
+        Waiting(ChatRef(platform, chat, thread or None), author, server, count)
+        for chat, thread, author, server, count in rows
+    ]
+
+
+async def claim(
+    session: AsyncSession,
+    chat: ChatRef,
+    holder: str,
+    now: datetime,
+    *,
+    together: Callable[[Event, Event], bool] = lambda first, following: False,
+    at_most: int | None = None,
+) -> Entry | None:
+    """The conversation's oldest pending event, which is the holder's now, with those directly behind it that
+    are answered `together` with the one before. What was tried together before is tried together again, and
+    with nothing else. Raises TriedOften, and claims nothing, if this would be attempt `at_most` + 1."""
+    rows = await session.execute(
+        select(InboxRow.id, InboxRow.key, InboxRow.payload, InboxRow.attempts)
+        .where(
+            InboxRow.platform == chat.platform,
+            InboxRow.chat == chat.chat,
+            InboxRow.thread == (chat.thread or ""),
+            PENDING,
+        )
+        .order_by(InboxRow.id)
+        .limit(MERGED)
+    )
+    claimed: list[Entry] = []
+    for row_id, key, payload, attempts in rows:
+        entry = Entry(row_id, key, EVENTS.validate_python(payload), attempts + 1)
+        if claimed:
+            before = claimed[-1]
+            if entry.attempts != before.attempts or not together(before.event, entry.event):
+                break
+        claimed.append(entry)
+    if not claimed:
+        return None
+    if at_most is not None and claimed[0].attempts > at_most:
+        raise TriedOften
+    entry = replace(claimed[0], more=tuple(claimed[1:]))
+    await session.execute(
+        update(InboxRow)
+        .where(InboxRow.id.in_([one.id for one in entry.all]))
+        .values(
+            state=InboxState.CLAIMED,
+            attempts=InboxRow.attempts + 1,
+            holder=holder,
+            lease_until=now + LEASE,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return entry
+
+
+async def try_again(session: AsyncSession, entry: Entry) -> Entry:
+    """Count another attempt at what is claimed already."""
+    await session.execute(_rows(entry).values(attempts=InboxRow.attempts + 1))
+    return replace(entry, attempts=entry.attempts + 1)
+
+
+async def renew(session: AsyncSession, holder: str, now: datetime) -> None:
+    """The holder is still there."""
+    await session.execute(
+        update(InboxRow)
+        .where(CLAIMED, InboxRow.holder == holder)
+        .values(lease_until=now + LEASE)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def park(session: AsyncSession, holder: str) -> None:
+    """The holder ends in good order: what it has not finished waits for the next, and did not fail."""
+    await session.execute(
+        update(InboxRow)
+        .where(CLAIMED, InboxRow.holder == holder)
+        .values(
+            state=InboxState.PENDING,
+            attempts=func.max(InboxRow.attempts - 1, 0),
+            holder=None,
+            lease_until=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def release(session: AsyncSession, platform: str, holder: str, now: datetime) -> int:
+    """Make pending again what others than `holder` had claimed and won't finish: their process is gone, or
+    their lease has run out. A lease that ends later than any could is of a clock that was set back."""
+    others = await session.execute(
+        select(InboxRow.holder, func.min(InboxRow.lease_until), func.max(InboxRow.lease_until))
+        .where(InboxRow.platform == platform, CLAIMED, InboxRow.holder.is_distinct_from(holder))
+        .group_by(InboxRow.holder)
+    )
+    gone = [
+        name
+        for name, first, last in others
+        if name is None or is_gone(name) or _is_over(first, now) or _is_over(last, now)
+    ]
+    if not gone:
+        return 0
+    released = await session.execute(
+        update(InboxRow)
+        .where(InboxRow.platform == platform, CLAIMED, InboxRow.holder.in_(gone))
+        .values(state=InboxState.PENDING, holder=None, lease_until=None)
+        .returning(InboxRow.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(released.all())
+
+
+def _is_over(lease_until: datetime | None, now: datetime) -> bool:
+    return lease_until is None or not now < lease_until <= now + LEASE
+
+
+def is_gone(holder: str) -> bool:
+    """Whether a holder was a process of this machine that no longer runs. One with this very process's number
+    is an earlier run: in a container each has the same."""
+    machine, _, rest = holder.rpartition(":")[0].rpartition(":")
+    if machine != socket.gethostname() or not rest.isdigit():
+        return False
+    if int(rest) == os.getpid():
+        return True
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+async def close(session: AsyncSession, entry: Entry, now: datetime, *, reason: str | None = None) -> None:
+    """The event is answered, or refused for a reason; it will not run again."""
+    await session.execute(
+        _rows(entry).values(state=InboxState.DONE, done_at=now, lease_until=None, reason=reason)
+    )
+
+
+async def set_aside(session: AsyncSession, entry: Entry, now: datetime, reason: str) -> None:
+    """The event is given up; it stays for people to look at."""
+    await session.execute(
+        _rows(entry).values(state=InboxState.ASIDE, done_at=now, lease_until=None, reason=reason)
     )
 
 
@@ -85,4 +314,32 @@ async def placeholders(session: AsyncSession, entry: Entry) -> list[MessageRef]:
 
 async def add_placeholder(session: AsyncSession, entry: Entry, part: int, message: MessageRef) -> None:
     """Remember a preview, so that the answer edits it even after a crash."""
-    session.add(Placeholder(inbox_id=entry.id, part=part, platform_message=message.message))
+    await session.merge(Placeholder(inbox_id=entry.id, part=part, platform_message=message.message))
+
+
+async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:
+    """Of the next `most` rows behind row `after`, delete those that were done before a time. Returns the last
+    row looked at; None when there is nothing older to look at."""
+    rows = (
+        await session.execute(
+            select(InboxRow.id, InboxRow.state, InboxRow.received_at)
+            .where(InboxRow.id > after)
+            .order_by(InboxRow.id)
+            .limit(most)
+        )
+    ).all()
+    old = [row for row in rows if row.received_at < before]
+    done = [row.id for row in old if row.state == InboxState.DONE]
+    if done:
+        await session.execute(
+            delete(InboxRow).where(InboxRow.id.in_(done)).execution_options(synchronize_session=False)
+        )
+    return old[-1].id if old and len(old) == len(rows) else None
+
+
+def _rows(entry: Entry) -> Update:
+    return (
+        update(InboxRow)
+        .where(InboxRow.id.in_([one.id for one in entry.all]))
+        .execution_options(synchronize_session=False)
+    )

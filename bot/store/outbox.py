@@ -1,8 +1,13 @@
 """Answers on their way out: written in the transaction that closes their event, sent afterwards.
 
     enqueue (with the answer and the inbox row, one transaction) ──▶ pending
-        ──send or edit at the platform──▶ mark_sent
+        ──send or edit at the platform──▶ sent
         ──a crash in between──▶ pending still: repeated; an edit or a send with the same key does no harm
+
+Where the platform can't recognise a send that is repeated:
+
+    pending ──mark_sending──▶ sending ──the opening is sent──▶ mark_opened: pending, as an edit of the opening
+                                 └──a crash, or no answer came──▶ doubtful: the opening is sent again
 
 Every function works within the caller's transaction.
 """
@@ -10,13 +15,13 @@ Every function works within the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
-from sqlalchemy import select, update
+from sqlalchemy import Update, delete, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.types import ChatRef, MessageRef, Part
@@ -43,14 +48,19 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A stored Outgoing. `message_id` is the history's message that it shows, if any."""
+    """A stored Outgoing. `message_id` is the history's message that it shows, if any. `in_doubt`: a send of
+    it was under way when the process that made it ended."""
 
     id: int
     chat: ChatRef
     key: str
     outgoing: Outgoing
     message_id: int | None
+    in_doubt: bool = False
 
+
+# Written out, since SQLite takes a partial index only where the query says the same words.
+WAITING = OutboxRow.state.in_([literal_column("'pending'"), literal_column("'sending'")])
 
 PAYLOAD: TypeAdapter[list[Outgoing]] = TypeAdapter(  # in a list of one: only so does the configuration count
     list[Outgoing], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -87,7 +97,7 @@ async def next_for(session: AsyncSession, platform: str, chat: str) -> Delivery 
     """The oldest message of a chat that is still to be sent."""
     row = await session.scalar(
         select(OutboxRow)
-        .where(OutboxRow.platform == platform, OutboxRow.chat == chat, OutboxRow.state == OutboxState.PENDING)
+        .where(OutboxRow.platform == platform, OutboxRow.chat == chat, WAITING)
         .order_by(OutboxRow.id)
         .limit(1)
     )
@@ -99,30 +109,73 @@ async def next_for(session: AsyncSession, platform: str, chat: str) -> Delivery 
         key=row.key,
         outgoing=PAYLOAD.validate_python([row.payload])[0],
         message_id=row.message_id,
+        in_doubt=row.state == OutboxState.SENDING,
     )
 
 
 async def waiting_chats(session: AsyncSession, platform: str) -> Sequence[str]:
     """Chats for which something is to be sent."""
     rows = await session.scalars(
-        select(OutboxRow.chat)
-        .where(OutboxRow.platform == platform, OutboxRow.state == OutboxState.PENDING)
-        .distinct()
+        select(OutboxRow.chat).where(OutboxRow.platform == platform, WAITING).distinct()
     )
     return list(rows)
 
 
-async def mark_sent(session: AsyncSession, delivery: Delivery, now: datetime) -> None:
-    await session.execute(
-        update(OutboxRow).where(OutboxRow.id == delivery.id).values(state=OutboxState.SENT, sent_at=now)
+async def mark_sending(session: AsyncSession, delivery: Delivery) -> None:
+    """What can't be recognised when it is repeated is about to be sent."""
+    await session.execute(_row(delivery).values(state=OutboxState.SENDING))
+
+
+async def mark_doubtful(session: AsyncSession, delivery: Delivery) -> None:
+    """It is not known whether it was sent, so that it is sent again."""
+    await session.execute(_row(delivery).values(doubtful=OutboxRow.doubtful + 1))
+
+
+async def mark_opened(session: AsyncSession, delivery: Delivery, message: MessageRef) -> Delivery:
+    """Its opening stands in the chat as `message`; what remains is an edit of that."""
+    chat = replace(delivery.chat, chat=message.chat.chat)  # a group may have moved meanwhile
+    opened = replace(
+        delivery,
+        chat=chat,
+        outgoing=replace(delivery.outgoing, action=Action.EDIT, target=message.message),
+        in_doubt=False,
     )
+    payload = PAYLOAD.dump_python([opened.outgoing], mode="json")[0]
+    await session.execute(_row(delivery).values(state=OutboxState.PENDING, payload=payload))
+    return opened
+
+
+async def mark_sent(session: AsyncSession, delivery: Delivery, now: datetime) -> None:
+    await session.execute(_row(delivery).values(state=OutboxState.SENT, sent_at=now))
 
 
 async def mark_failed(session: AsyncSession, delivery: Delivery, error: str) -> None:
     """It can never be sent; `error` says why."""
-    await session.execute(
-        update(OutboxRow).where(OutboxRow.id == delivery.id).values(state=OutboxState.FAILED, error=error)
-    )
+    await session.execute(_row(delivery).values(state=OutboxState.FAILED, error=error))
+
+
+async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:
+    """Of the next `most` rows behind row `after`, delete those that were sent, or given up, and are older
+    than a time. Returns the last row looked at; None when there is nothing older to look at."""
+    rows = (
+        await session.execute(
+            select(OutboxRow.id, OutboxRow.state, OutboxRow.created_at)
+            .where(OutboxRow.id > after)
+            .order_by(OutboxRow.id)
+            .limit(most)
+        )
+    ).all()
+    old = [row for row in rows if row.created_at < before]
+    over = [row.id for row in old if row.state in (OutboxState.SENT, OutboxState.FAILED)]
+    if over:
+        await session.execute(
+            delete(OutboxRow).where(OutboxRow.id.in_(over)).execution_options(synchronize_session=False)
+        )
+    return old[-1].id if old and len(old) == len(rows) else None
+
+
+def _row(delivery: Delivery) -> Update:
+    return update(OutboxRow).where(OutboxRow.id == delivery.id).execution_options(synchronize_session=False)
 
 
 def target_of(delivery: Delivery) -> MessageRef | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
+from pydantic import BaseModel
 
-from bot.config import ConfigError, environment_name, known_keys, load_settings
+from bot.config import ConfigError, Settings, environment_name, known_keys, load_settings
 
 TOKEN = "123456:a-token-nobody-may-see"
 
@@ -44,19 +46,24 @@ def test_what_the_command_line_says_wins_over_both(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("key", list(known_keys()))
 def test_every_setting_can_be_set_in_the_environment(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {
-        "dtype": "bfloat16",
-        "cache_mb": "64",
-        "spill_mb": "9",
-        "context_length": "128",
-        "max_tokens": "9",
-    }
-    values |= {"temperature": "0", "seed": "3"}
     section, name = key.split(".")
-    monkeypatch.setenv(environment_name(key), values.get(name, "something"))
+    kind = Settings.model_fields[section].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, BaseModel)
+    given = _some_value(kind.model_fields[name].annotation)
+    monkeypatch.setenv(environment_name(key), given)
     value = getattr(getattr(load_settings(), section), name)
     shown = value.get_secret_value() if hasattr(value, "get_secret_value") else value
-    assert str(shown).removesuffix(".0") == values.get(name, "something")
+    assert str(shown).removesuffix(".0") == given
+
+
+def _some_value(kind: object) -> str:
+    """A value of a setting's type, other than its default."""
+    options = get_args(kind)
+    numbers = {int, float} & {kind, *options}
+    if numbers:
+        return "64"
+    return str(options[-1]) if get_origin(kind) is Literal else "something"
 
 
 @pytest.mark.parametrize(

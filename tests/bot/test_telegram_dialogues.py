@@ -14,6 +14,7 @@ from bot import texts
 from bot.store import history
 from bot.store.history import Said
 from bot.store.models import InboxRow, InboxState, Message, OutboxRow, OutboxState, Placeholder
+from bot.turn import PATIENCE
 from inference import EngineUnavailable, Overloaded
 from tests.bot.conftest import Chorus
 from tests.fakes.engine import ScriptedEngine
@@ -162,8 +163,7 @@ async def test_stop_ends_the_answer_and_keeps_what_is_written(chorus: Chorus, te
         question = await dm.says(alice, "Tell me everything")
         await telegram.until(lambda: dm.drafts)
         await dm.says(alice, "/stop")
-        await telegram.until(lambda: len(dm.visible) == 4)
-    assert [message.text for message in dm.visible[2:]] == ["You", texts.STOPPED]
+        await telegram.until(lambda: [message.text for message in dm.visible[2:]] == ["You", texts.STOPPED])
     assert dm.visible[0] == question
 
 
@@ -175,25 +175,24 @@ async def test_questions_of_a_chat_are_answered_in_order_and_of_others_meanwhile
     chorus.engine.hold()
     async with chorus.serving(telegram):
         await hers.says(alice, "One")
+        await telegram.until(lambda: hers.drafts)
         await hers.says(alice, "Two")
         await his.says(bob, "Three")
-        await telegram.until(lambda: hers.drafts and his.drafts)
+        await telegram.until(lambda: his.drafts)
         assert [prompt[-1] for prompt in chorus.engine.prompts] == ["user: One", "user: Three"]
         chorus.engine.release()
-        await telegram.until(lambda: len(hers.visible) == 4 and len(his.visible) == 2)
-    assert [message.text for message in hers.visible[2:]] == ["You said: One", "You said: Two"]
+        answers = ["You said: One", "You said: Two"]
+        await telegram.until(lambda: [message.text for message in hers.visible[2:]] == answers)
+        await telegram.until(lambda: his.visible[-1].text == "You said: Three")
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (EngineUnavailable("gone"), "not available"),
-        (Overloaded(40, 12.4), "about 12 seconds"),
-        (RuntimeError("a bug"), "went wrong"),
-    ],
+    ("error", "tries", "sentence"),
+    [(EngineUnavailable("gone"), 2, "not available"), (RuntimeError("a bug"), 3, "tried several times")],
 )
-async def test_an_error_is_one_friendly_sentence_and_a_log_line(
+async def test_what_fails_again_and_again_is_one_friendly_sentence_and_a_log_line(
     error: Exception,
+    tries: int,
     sentence: str,
     chorus: Chorus,
     telegram: FakeTelegram,
@@ -201,7 +200,7 @@ async def test_an_error_is_one_friendly_sentence_and_a_log_line(
 ) -> None:
     alice = telegram.person("Alice")
     dm = telegram.direct(alice)
-    chorus.engine.failures.append(error)
+    chorus.engine.failures.extend([error] * tries)
     async with chorus.serving(telegram):
         answer = await dm.answer(to=await dm.says(alice, "Hello"))
         assert sentence in answer.text
@@ -210,6 +209,30 @@ async def test_an_error_is_one_friendly_sentence_and_a_log_line(
         assert after.text == "You said: And now?"
     logged = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert any(str(error) in logging.Formatter().format(record) for record in logged)
+    assert await chorus.count(InboxRow.state == InboxState.ASIDE) == 1
+
+
+async def test_who_waits_for_a_busy_model_is_told_the_place_and_then_answered(
+    chorus: Chorus, telegram: FakeTelegram
+) -> None:
+    alice = telegram.person("Alice")
+    dm = telegram.direct(alice)
+    chorus.engine.failures.append(Overloaded(40, 0.5))
+    async with chorus.serving(telegram):
+        question = await dm.says(alice, "Hello")
+        await telegram.until(lambda: dm.drafts)
+        assert "you are number 41 in the queue" in dm.drafts[0]
+        answer = await dm.answer(to=question)
+        assert answer.text == "You said: Hello"
+
+
+async def test_a_model_that_stays_busy_is_said_in_the_end(chorus: Chorus, telegram: FakeTelegram) -> None:
+    alice = telegram.person("Alice")
+    dm = telegram.direct(alice)
+    chorus.engine.failures.extend([Overloaded(40, 0.01)] * PATIENCE + [Overloaded(40, 12.4)])
+    async with chorus.serving(telegram):
+        answer = await dm.answer(to=await dm.says(alice, "Hello"))
+        assert "about 12 seconds" in answer.text
 
 
 async def test_a_message_longer_than_the_context_is_refused_with_numbers(
@@ -337,9 +360,11 @@ async def test_a_database_that_fails_for_a_moment_keeps_nobody_else_waiting(
 
     monkeypatch.setattr(history, "branch", failing)
     async with chorus.serving(telegram):
-        answer = await hers.answer(to=await hers.says(alice, "Hello"))
-        assert answer.text == texts.SOMETHING_WRONG
+        question = await hers.says(alice, "Hello")
+        await telegram.until(lambda: not failures)
         await his.answer(to=await his.says(bob, "Hello"))
+        answer = await hers.answer(to=question)
+        assert answer.text == "You said: Hello"
         after = await hers.answer(to=await hers.says(alice, "Again"))
         assert after.text == "You said: Again"
     assert "disk I/O error" in caplog.text

@@ -1,0 +1,208 @@
+"""How much somebody may use: messages and tokens a minute, day and month. Reserve, then settle.
+
+Limits hold together: those of the bot's owner for a person (their own, else their role's, else everyone's,
+else the default of the bot's file) and for a server, and those that a server's administrators set within it.
+So an administrator can tighten what the owner allows, and never widen it. The owner has no limits.
+
+Knows nothing of what an answer is; its key is the event's, so that a turn that runs twice is charged once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.access import EVERYWHERE, Actor, Place, SubjectKind
+from bot.config import Settings
+from bot.i18n import N_, _
+from bot.store import usage
+from bot.store.models import QuotaRow
+from bot.store.session import Database
+from bot.store.usage import Account, Measure, Period, Used, window
+
+UNLIMITED = -1
+
+LIMITS: Mapping[str, tuple[Measure, Period]] = {
+    f"{measure}_per_{period}": (measure, period) for measure in Measure for period in Period
+}
+"""Every kind of limit by its name: messages_per_minute and so on."""
+
+_PERIODS = {Period.MINUTE: N_("this minute"), Period.DAY: N_("today"), Period.MONTH: N_("this month")}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that holds for someone: of whose account, and what of it is used. `renews` is when it is
+    nothing again."""
+
+    account: Account
+    measure: Measure
+    period: Period
+    amount: int
+    used: int
+    renews: datetime
+
+    @property
+    def reached(self) -> bool:
+        return self.used >= self.amount
+
+    @property
+    def whose(self) -> str:
+        """For people: your own, yours here, or that of all here together."""
+        if not self.account.person:
+            return _("everyone here together")
+        return _("you here") if self.account.realm else _("you")
+
+    def text(self, now: datetime) -> str:
+        """What is used up, and when it renews."""
+        amount = (
+            _("{count} messages").format(count=self.amount)
+            if self.measure is Measure.MESSAGES
+            else _("{count} tokens").format(count=self.amount)
+        )
+        when = _(_PERIODS[self.period])
+        renews = duration((self.renews - now).total_seconds())
+        if not self.account.person:
+            return _(
+                "The {amount} that all of you here may use {when} are used up. They renew in {renews}."
+            ).format(amount=amount, when=when, renews=renews)
+        return _("The {amount} that you may use {when} are used up. They renew in {renews}.").format(
+            amount=amount, when=when, renews=renews
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, for people: never less than it is."""
+    for unit, most, text in (
+        (1, 90, N_("{count} seconds")),
+        (60, 90 * 60, N_("{count} minutes")),
+        (3600, 36 * 3600, N_("{count} hours")),
+    ):
+        if seconds < most:
+            return _(text).format(count=max(1, ceil(seconds / unit)))
+    return _("{count} days").format(count=ceil(seconds / 86400))
+
+
+class Quotas:
+    """Limits, and what is used of them. The limits that were set are remembered until `forget`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._defaults = {
+            limit: amount
+            for name, limit in LIMITS.items()
+            if (amount := getattr(settings.quota, name))  # 0 is no limit
+        }
+        self._rows: Sequence[QuotaRow] | None = None
+        self._generation = 0
+
+    async def limits(self, session: AsyncSession, actor: Actor, place: Place, now: datetime) -> list[Limit]:
+        """Every limit that holds for a person in a place, with what is used of it."""
+        rows = await self._set(session)
+        wanted = list(self._amounts(rows, actor, place))
+        accounts = usage.accounts_of(actor.platform, actor.id, place.realm)
+        used = await usage.totals(session, accounts, now)
+        return [
+            Limit(
+                account,
+                measure,
+                period,
+                amount,
+                used.get((account, period), Used()).of(measure),
+                window(period, now)[1],
+            )
+            for account, (measure, period), amount in wanted
+        ]
+
+    async def reserve(
+        self, session: AsyncSession, key: str, actor: Actor, place: Place, tokens: int, now: datetime
+    ) -> Limit | None:
+        """Charge a turn one message and `tokens`, to be settled afterwards; or the limit that it would break,
+        the one that renews last. A turn that has its charge already keeps it."""
+        if await usage.charged(session, key) is not None:
+            return None
+        reached = [limit for limit in await self.limits(session, actor, place, now) if limit.reached]
+        if reached:
+            return max(reached, key=lambda limit: limit.renews)
+        await usage.reserve(session, key, actor.platform, actor.id, place.realm, tokens, now)
+        return None
+
+    async def charge_only(
+        self, session: AsyncSession, key: str, actor: Actor, place: Place, tokens: int, now: datetime
+    ) -> None:
+        """Charge someone without limits: what the owner uses is counted all the same."""
+        if await usage.charged(session, key) is None:
+            await usage.reserve(session, key, actor.platform, actor.id, place.realm, tokens, now)
+
+    async def uses_roles(self, database: Database, platform: str) -> bool:
+        """Whether a role makes a difference, so that the platform has to be asked for a person's."""
+        rows = self._rows
+        if rows is None:
+            async with database.read() as session:
+                rows = await self._set(session)
+        return any(row.platform == platform and row.subject_kind == SubjectKind.ROLE for row in rows)
+
+    def forget(self) -> None:
+        """A limit was set: read them anew."""
+        self._generation += 1
+        self._rows = None
+
+    async def _set(self, session: AsyncSession) -> Sequence[QuotaRow]:
+        if self._rows is not None:
+            return self._rows
+        generation = self._generation
+        rows = await usage.quotas(session)
+        if generation == self._generation:
+            self._rows = rows
+        return rows
+
+    def _amounts(
+        self, rows: Sequence[QuotaRow], actor: Actor, place: Place
+    ) -> Iterator[tuple[Account, tuple[Measure, Period], int]]:
+        """Every limit's amount, by whose account it is of and what it limits."""
+        platform = [row for row in rows if row.platform == actor.platform]
+        owners = [row for row in platform if row.realm == EVERYWHERE]
+        person = Account(actor.platform, actor.id)
+        for limit in LIMITS.values():
+            yield from _one(person, limit, _of_person(owners, actor, limit, self._defaults.get(limit)))
+            if place.private:
+                continue
+            local = [row for row in platform if row.realm == place.realm]
+            here = Account(actor.platform, actor.id, place.realm)
+            yield from _one(here, limit, _of_person(local, actor, limit, None))
+            for row in (*owners, *local):
+                if _about(row, limit) and (row.subject_kind, row.subject) == (
+                    SubjectKind.SERVER,
+                    place.realm,
+                ):
+                    yield from _one(Account(actor.platform, "", place.realm), limit, row.amount)
+
+
+def _about(row: QuotaRow, limit: tuple[Measure, Period]) -> bool:
+    return (row.measure, row.period) == limit
+
+
+def _of_person(
+    rows: Sequence[QuotaRow], actor: Actor, limit: tuple[Measure, Period], default: int | None
+) -> int | None:
+    """A person's own amount, else the widest of their roles, else everyone's, else the default."""
+    about = [row for row in rows if _about(row, limit)]
+    own = [row.amount for row in about if (row.subject_kind, row.subject) == (SubjectKind.PERSON, actor.id)]
+    of_roles = [
+        row.amount for row in about if row.subject_kind == SubjectKind.ROLE and row.subject in actor.roles
+    ]
+    general = [row.amount for row in about if row.subject_kind == SubjectKind.EVERYONE]
+    for amounts in (own, of_roles, general):
+        if amounts:
+            return UNLIMITED if UNLIMITED in amounts else max(amounts)
+    return default
+
+
+def _one(
+    account: Account, limit: tuple[Measure, Period], amount: int | None
+) -> Iterator[tuple[Account, tuple[Measure, Period], int]]:
+    if amount is not None and amount != UNLIMITED:
+        yield account, limit, amount

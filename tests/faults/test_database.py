@@ -1,0 +1,137 @@
+"""The disk is full, read-only, or held by another process: nothing is acknowledged, and it goes on after."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from bot.store import session as sessions
+from bot.store.models import InboxRow
+from bot.store.session import Database
+from tests.bot.conftest import Chorus
+from tests.fakes.telegram import FakeTelegram
+
+USUAL = sessions.PRAGMAS
+
+
+class Opened(Database):
+    """The database of the bot that runs."""
+
+    now: Database | None = None
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        Opened.now = self
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[None]]:
+    """Lets the writer's connection, and each that follows, have these further settings; none ends that."""
+    monkeypatch.setattr("bot.app.Database", Opened)
+
+    async def apply(*pragmas: str) -> None:
+        monkeypatch.setattr(sessions, "PRAGMAS", (*USUAL, *pragmas))
+        if pragmas:
+            assert Opened.now is not None
+            with suppress(OperationalError):  # the transaction that it is set in may meet it already
+                async with Opened.now.write() as session:
+                    for pragma in pragmas:
+                        await session.execute(text(f"PRAGMA {pragma}"))
+
+    return apply
+
+
+def _troubles(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "bot.store.session" and record.levelname in ("ERROR", "WARNING")
+    ]
+
+
+async def _pages(chorus: Chorus) -> int:
+    async with chorus.database() as database, database.read() as session:
+        return int(await session.scalar(text("PRAGMA page_count")) or 0)
+
+
+@pytest.mark.parametrize("trouble", ["full", "readonly"])
+async def test_a_full_disk_and_a_read_only_database(
+    trouble: str,
+    chorus: Chorus,
+    telegram: FakeTelegram,
+    limit: Callable[..., Awaitable[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alice = telegram.person("Alice")
+    dm = telegram.direct(alice)
+    async with chorus.serving(telegram):
+        await dm.answer(to=await dm.says(alice, "Hello"))
+        pragma = f"max_page_count = {await _pages(chorus)}" if trouble == "full" else "query_only = ON"
+        await limit(pragma)
+        question = await dm.says(alice, "x" * 3900)
+        polls = len(telegram.calls("getUpdates"))
+        await telegram.until(lambda: len(telegram.calls("getUpdates")) >= polls + 5)
+        assert len(telegram.updates.pending) == 1, "what could not be stored is not acknowledged"
+        assert len(_troubles(caplog)) == 1, "said once"
+        assert "can't be written" in _troubles(caplog)[0]
+        await limit()
+        answer = await dm.answer(to=question)
+        assert answer.text.startswith("You said: xxx")
+    assert _troubles(caplog)[1:] == ["the database can be written again"]
+    assert await chorus.count(InboxRow.id > 0) == 2
+
+
+@contextmanager
+def held_by_another_process(file: str) -> Iterator[None]:
+    program = (
+        "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "held.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", program, file]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield
+
+
+async def test_a_database_locked_by_another_process_for_longer_than_anyone_waits(
+    chorus: Chorus,
+    telegram: FakeTelegram,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sessions, "PRAGMAS", (*USUAL, "busy_timeout = 50"))
+    alice = telegram.person("Alice")
+    dm = telegram.direct(alice)
+    file = chorus.database_url.removeprefix("sqlite+aiosqlite:///")
+    chorus.engine.hold()
+    async with chorus.serving(telegram):
+        question = await dm.says(alice, "Hello")
+        await telegram.until(lambda: dm.drafts)
+        with held_by_another_process(file):
+            chorus.engine.release()
+            further = await dm.says(alice, "Are you there?")
+            async with asyncio.timeout(20):
+                while len(_troubles(caplog)) == 0:
+                    await asyncio.sleep(0)
+            assert dm.visible == [question, further]
+        answers = ["You said: Hello", "You said: Are you there?"]
+        await telegram.until(lambda: [one.text for one in dm.visible[2:]] == answers)
+    assert len(chorus.engine.requests) == 2, "what was generated was not generated anew"
+    assert "database is locked" in _troubles(caplog)[0]
+
+
+async def test_a_file_that_is_no_database_says_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "chorus.sqlite3"
+    file.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(sessions.DatabaseError, match="can't be opened"):
+        async with Database(f"sqlite+aiosqlite:///{file}"):
+            pass
