@@ -41,53 +41,61 @@ static inline void write_int8(const int32_t *sums, int rows, const float *scale,
     __m512i shifts = _mm512_loadu_si512(shift);
     for (int m = 0; m < rows; m++) {
         __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(sums + m * TILE), shifts));
-        _mm512_storeu_ps(out + (size_t)m * stride, _mm512_mul_ps(sum, _mm512_mul_ps(scales, _mm512_set1_ps(x_scale[m]))));
+        _mm512_storeu_ps(out + (size_t)m * stride,
+                         _mm512_mul_ps(sum, _mm512_mul_ps(scales, _mm512_set1_ps(x_scale[m]))));
     }
 }
 
 static inline void write_f32(const float *sums, int rows, float *out, int stride) {
-    for (int m = 0; m < rows; m++) _mm512_storeu_ps(out + (size_t)m * stride, _mm512_load_ps(sums + m * TILE));
+    for (int m = 0; m < rows; m++)
+        _mm512_storeu_ps(out + (size_t)m * stride, _mm512_load_ps(sums + m * TILE));
 }
 
 /* The loops over the inputs of 16 or 32 rows and 1, 2 or 4 columns; DOT is the multiplication, `step` bytes
  * of x a tile, column `c` begins `size` bytes after the one before. */
-#define ONE_BY_FOUR(DOT)                                                                                      \
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);                                                \
-    for (size_t k = 0; k < bytes; k += 64) {                                                                   \
-        const char *w = weight + k * TILE;                                                                     \
-        for (int line = 0; line < 1024; line += 64)                                                            \
-            for (int c = 0; c < 4; c++) _mm_prefetch(w + c * size + AHEAD + line, _MM_HINT_T0);                \
-        _tile_loadd(4, x + k, bytes);                                                                          \
-        _tile_loadd(6, w, 64);                                                                                 \
-        DOT(0, 4, 6);                                                                                          \
-        _tile_loadd(7, w + size, 64);                                                                          \
-        DOT(1, 4, 7);                                                                                          \
-        _tile_loadd(6, w + 2 * size, 64);                                                                      \
-        DOT(2, 4, 6);                                                                                          \
-        _tile_loadd(7, w + 3 * size, 64);                                                                      \
-        DOT(3, 4, 7);                                                                                          \
+#define ONE_BY_FOUR(DOT)                                                                                     \
+    _tile_zero(0);                                                                                           \
+    _tile_zero(1);                                                                                           \
+    _tile_zero(2);                                                                                           \
+    _tile_zero(3);                                                                                           \
+    for (size_t k = 0; k < bytes; k += 64) {                                                                 \
+        const char *w = weight + k * TILE;                                                                   \
+        for (int line = 0; line < 1024; line += 64)                                                          \
+            for (int c = 0; c < 4; c++) _mm_prefetch(w + c * size + AHEAD + line, _MM_HINT_T0);              \
+        _tile_loadd(4, x + k, bytes);                                                                        \
+        _tile_loadd(6, w, 64);                                                                               \
+        DOT(0, 4, 6);                                                                                        \
+        _tile_loadd(7, w + size, 64);                                                                        \
+        DOT(1, 4, 7);                                                                                        \
+        _tile_loadd(6, w + 2 * size, 64);                                                                    \
+        DOT(2, 4, 6);                                                                                        \
+        _tile_loadd(7, w + 3 * size, 64);                                                                    \
+        DOT(3, 4, 7);                                                                                        \
     }
 
-#define TWO_BY_TWO(DOT)                                                                                        \
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);                                                \
-    for (size_t k = 0; k < bytes; k += 64) {                                                                   \
-        const char *w = weight + k * TILE;                                                                     \
-        _tile_loadd(4, x + k, bytes);                                                                          \
-        _tile_loadd(6, w, 64);                                                                                 \
-        _tile_loadd(5, x + TILE * bytes + k, bytes);                                                           \
-        DOT(0, 4, 6);                                                                                          \
-        _tile_loadd(7, w + size, 64);                                                                          \
-        DOT(1, 5, 6);                                                                                          \
-        DOT(2, 4, 7);                                                                                          \
-        DOT(3, 5, 7);                                                                                          \
+#define TWO_BY_TWO(DOT)                                                                                      \
+    _tile_zero(0);                                                                                           \
+    _tile_zero(1);                                                                                           \
+    _tile_zero(2);                                                                                           \
+    _tile_zero(3);                                                                                           \
+    for (size_t k = 0; k < bytes; k += 64) {                                                                 \
+        const char *w = weight + k * TILE;                                                                   \
+        _tile_loadd(4, x + k, bytes);                                                                        \
+        _tile_loadd(6, w, 64);                                                                               \
+        _tile_loadd(5, x + TILE * bytes + k, bytes);                                                         \
+        DOT(0, 4, 6);                                                                                        \
+        _tile_loadd(7, w + size, 64);                                                                        \
+        DOT(1, 5, 6);                                                                                        \
+        DOT(2, 4, 7);                                                                                        \
+        DOT(3, 5, 7);                                                                                        \
     }
 
-#define ONE_BY_ONE(DOT)                                                                                        \
-    _tile_zero(0);                                                                                             \
-    for (size_t k = 0; k < bytes; k += 64) {                                                                   \
-        _tile_loadd(4, x + k, bytes);                                                                          \
-        _tile_loadd(6, weight + k * TILE, 64);                                                                 \
-        DOT(0, 4, 6);                                                                                          \
+#define ONE_BY_ONE(DOT)                                                                                      \
+    _tile_zero(0);                                                                                           \
+    for (size_t k = 0; k < bytes; k += 64) {                                                                 \
+        _tile_loadd(4, x + k, bytes);                                                                        \
+        _tile_loadd(6, weight + k * TILE, 64);                                                               \
+        DOT(0, 4, 6);                                                                                        \
     }
 
 static inline int least(int a, int b) { return a < b ? a : b; }
@@ -103,8 +111,10 @@ static void tiles_int8(const int8_t *weights, const float *scale, const int32_t 
     shape(&FOR_LINEAR);
     _Alignas(64) int32_t sums[4][TILE * TILE];
     const size_t bytes = (size_t)in, size = bytes * TILE;
-#define WRITE(T, M, C) write_int8(sums[T], least(rows - m - (M) * TILE, TILE), scale + (c + (C)) * TILE, shift + (c + (C)) * TILE, \
-                                  x_scale + m + (M) * TILE, out + (size_t)(m + (M) * TILE) * stride + (c + (C)) * TILE, stride)
+#define WRITE(T, M, C)                                                                                       \
+    write_int8(sums[T], least(rows - m - (M) * TILE, TILE), scale + (c + (C)) * TILE,                        \
+               shift + (c + (C)) * TILE, x_scale + m + (M) * TILE,                                           \
+               out + (size_t)(m + (M) * TILE) * stride + (c + (C)) * TILE, stride)
     int c = 0;
     const int wide = rows <= TILE ? 4 : 2;
     for (; c + wide <= columns; c += wide) {
@@ -139,12 +149,14 @@ static void tiles_int8(const int8_t *weights, const float *scale, const int32_t 
 #undef WRITE
 }
 
-static void tiles_bf16(const uint16_t *weights, int columns, int in, const uint16_t *inputs, int rows, float *out,
-                       int stride) {
+static void tiles_bf16(const uint16_t *weights, int columns, int in, const uint16_t *inputs, int rows,
+                       float *out, int stride) {
     shape(&FOR_LINEAR);
     _Alignas(64) float sums[4][TILE * TILE];
     const size_t bytes = 2 * (size_t)in, size = bytes * TILE;
-#define WRITE(T, M, C) write_f32(sums[T], least(rows - m - (M) * TILE, TILE), out + (size_t)(m + (M) * TILE) * stride + (c + (C)) * TILE, stride)
+#define WRITE(T, M, C)                                                                                       \
+    write_f32(sums[T], least(rows - m - (M) * TILE, TILE),                                                   \
+              out + (size_t)(m + (M) * TILE) * stride + (c + (C)) * TILE, stride)
     int c = 0;
     const int wide = rows <= TILE ? 4 : 2;
     for (; c + wide <= columns; c += wide) {
@@ -183,13 +195,16 @@ static void tiles_bf16(const uint16_t *weights, int columns, int in, const uint1
 
 static void scores(const queries *q, const uint16_t *const *keys, int blocks, float *score) {
     shape(&FOR_ATTENTION);
-    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
     for (int d = 0; d < q->dims; d += 32) {
         _tile_loadd(4, q->query + d, 2 * q->dims);
-#define BLOCK(B)                                        \
-    if (blocks > B) {                                   \
-        _tile_loadd(5, keys[B] + d * TILE, 64);         \
-        _tile_dpbf16ps(B, 4, 5);                        \
+#define BLOCK(B)                                                                                             \
+    if (blocks > B) {                                                                                        \
+        _tile_loadd(5, keys[B] + d * TILE, 64);                                                              \
+        _tile_dpbf16ps(B, 4, 5);                                                                             \
     }
         BLOCK(0) BLOCK(1) BLOCK(2) BLOCK(3)
 #undef BLOCK

@@ -5,12 +5,12 @@
 #include "common.h"
 #include "plain.h"
 
-/* AVX2 multiplies unsigned by signed bytes and adds pairs in 16 bits, which overflow at 2 * 255 * 127. With the
- * sign moved from x to the weight they stay within 2 * 127 * 127. The sums are then those of x itself, and no
- * shift is left to subtract. */
-static inline __attribute__((always_inline)) void rows_int8(const int rows, const int8_t *weight, const float *scale, int in,
-                                                            const uint8_t *x, const float *x_scale, float *out,
-                                                            int stride) {
+/* AVX2 multiplies unsigned by signed bytes and adds pairs in 16 bits, which overflow at 2 * 255 * 127. With
+ * the sign moved from x to the weight they stay within 2 * 127 * 127. The sums are then those of x itself,
+ * and no shift is left to subtract. */
+static inline __attribute__((always_inline)) void rows_int8(const int rows, const int8_t *weight,
+                                                            const float *scale, int in, const uint8_t *x,
+                                                            const float *x_scale, float *out, int stride) {
     __m256i sums[4][2];
     for (int m = 0; m < rows; m++) sums[m][0] = sums[m][1] = _mm256_setzero_si256();
     const __m256i ones = _mm256_set1_epi16(1), middle = _mm256_set1_epi8((char)0x80);
@@ -41,9 +41,11 @@ static void linear_int8(const int8_t *weight, const float *scale, const int32_t 
     for (int c = 0; c < columns; c++, weight += (size_t)in * TILE, scale += TILE, out += TILE) {
         int row = 0;
         for (; row + 4 <= rows; row += 4)
-            rows_int8(4, weight, scale, in, x + (size_t)row * in, x_scale + row, out + (size_t)row * stride, stride);
+            rows_int8(4, weight, scale, in, x + (size_t)row * in, x_scale + row, out + (size_t)row * stride,
+                      stride);
         for (; row < rows; row++)
-            rows_int8(1, weight, scale, in, x + (size_t)row * in, x_scale + row, out + (size_t)row * stride, stride);
+            rows_int8(1, weight, scale, in, x + (size_t)row * in, x_scale + row, out + (size_t)row * stride,
+                      stride);
     }
 }
 

@@ -1,9 +1,8 @@
 /* Kernels for x86-64 with AVX-512, VNNI and BF16. */
 #include "avx512.h"
 
-
-static inline __attribute__((always_inline)) void rows_scores(const int rows, const queries *q, int row, const uint16_t *keys,
-                                                              float *score) {
+static inline __attribute__((always_inline)) void rows_scores(const int rows, const queries *q, int row,
+                                                              const uint16_t *keys, float *score) {
     __m512 sums[4][2];
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
     const uint16_t *query = q->query + row * q->dims;
@@ -11,7 +10,8 @@ static inline __attribute__((always_inline)) void rows_scores(const int rows, co
         for (int half = 0; half < 2; half++) {
             __m512bh k = (__m512bh)_mm512_loadu_si512(keys + (d + 2 * half) * TILE);
             for (int r = 0; r < rows; r++)
-                sums[r][half] = _mm512_dpbf16_ps(sums[r][half], k, two_halves(query + r * q->dims + d + 2 * half));
+                sums[r][half] =
+                    _mm512_dpbf16_ps(sums[r][half], k, two_halves(query + r * q->dims + d + 2 * half));
         }
     for (int r = 0; r < rows; r++)
         _mm512_storeu_ps(score + (row + r) * SEGMENT_TOKENS, _mm512_add_ps(sums[r][0], sums[r][1]));
@@ -41,7 +41,8 @@ static inline __attribute__((always_inline)) void rows_mix(const int rows, const
                              (__m512bh)_mm512_loadu_si512(pair + TILE * TILE)};
             for (int r = 0; r < rows; r++) {
                 __m512bh w = two_halves(weight + (row + r) * SEGMENT_TOKENS + b * TILE + t);
-                for (int half = 0; half < 2; half++) sums[r][half] = _mm512_dpbf16_ps(sums[r][half], v[half], w);
+                for (int half = 0; half < 2; half++)
+                    sums[r][half] = _mm512_dpbf16_ps(sums[r][half], v[half], w);
             }
         }
     for (int r = 0; r < rows; r++)

@@ -1,4 +1,5 @@
-/* Linear layers and attention's products with AVX-512's dot products (VNNI, BF16). Included behind common.h. */
+/* Linear layers and attention's products with AVX-512's dot products (VNNI, BF16). Included behind common.h.
+ */
 #ifndef CHORUS_AVX512_H
 #define CHORUS_AVX512_H
 
@@ -21,10 +22,10 @@ static inline __m512bh two_halves(const uint16_t *p) {
 }
 
 /* `rows` rows by `columns` packed columns, both known when compiled, so that the sums stay in registers. */
-static inline __attribute__((always_inline)) void block_int8(const int rows, const int columns, const int8_t *weight,
-                                                             const float *scale, const int32_t *shift, int in,
-                                                             const uint8_t *x, const float *x_scale, float *out,
-                                                             int stride) {
+static inline __attribute__((always_inline)) void block_int8(const int rows, const int columns,
+                                                             const int8_t *weight, const float *scale,
+                                                             const int32_t *shift, int in, const uint8_t *x,
+                                                             const float *x_scale, float *out, int stride) {
     __m512i sums[8][4];
     for (int m = 0; m < rows; m++)
         for (int c = 0; c < columns; c++) sums[m][c] = _mm512_setzero_si512();
@@ -44,14 +45,16 @@ static inline __attribute__((always_inline)) void block_int8(const int rows, con
         for (int m = 0; m < rows; m++) {
             __m512i sum = _mm512_sub_epi32(sums[m][c], _mm512_loadu_si512(shift + c * TILE));
             __m512 factor = _mm512_mul_ps(_mm512_loadu_ps(scale + c * TILE), _mm512_set1_ps(x_scale[m]));
-            _mm512_storeu_ps(out + (size_t)m * stride + c * TILE, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), factor));
+            _mm512_storeu_ps(out + (size_t)m * stride + c * TILE,
+                             _mm512_mul_ps(_mm512_cvtepi32_ps(sum), factor));
         }
 }
 
 static void linear_int8(const int8_t *weight, const float *scale, const int32_t *shift, int columns, int in,
                         const uint8_t *x, const float *x_scale, int rows, float *out, int stride) {
-#define BLOCK(R, C) block_int8(R, C, w, scale + c * TILE, shift + c * TILE, in, x + (size_t)m * in, x_scale + m, \
-                               out + (size_t)m * stride + c * TILE, stride)
+#define BLOCK(R, C)                                                                                          \
+    block_int8(R, C, w, scale + c * TILE, shift + c * TILE, in, x + (size_t)m * in, x_scale + m,             \
+               out + (size_t)m * stride + c * TILE, stride)
     int c = 0;
     for (; c + 4 <= columns; c += 4) {
         const int8_t *w = weight + (size_t)c * in * TILE;
@@ -70,7 +73,8 @@ static void linear_int8(const int8_t *weight, const float *scale, const int32_t 
 #undef BLOCK
 }
 
-static inline __attribute__((always_inline)) void block_bf16(const int rows, const int columns, const uint16_t *weight, int in,
+static inline __attribute__((always_inline)) void block_bf16(const int rows, const int columns,
+                                                             const uint16_t *weight, int in,
                                                              const uint16_t *x, float *out, int stride) {
     __m512 sums[8][4];
     for (int m = 0; m < rows; m++)
@@ -91,8 +95,8 @@ static inline __attribute__((always_inline)) void block_bf16(const int rows, con
         for (int m = 0; m < rows; m++) _mm512_storeu_ps(out + (size_t)m * stride + c * TILE, sums[m][c]);
 }
 
-static inline __attribute__((unused)) void linear_bf16(const uint16_t *weight, int columns, int in, const uint16_t *x, int rows,
-                                                            float *out, int stride) {
+static inline __attribute__((unused)) void linear_bf16(const uint16_t *weight, int columns, int in,
+                                                       const uint16_t *x, int rows, float *out, int stride) {
 #define BLOCK(R, C) block_bf16(R, C, w, in, x + (size_t)m * in, out + (size_t)m * stride + c * TILE, stride)
     int c = 0;
     for (; c + 4 <= columns; c += 4) {

@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIBRARY = HERE / "_chorus.so"
 
-NEEDED = ("step", "team", "portable")
+NEEDED = ("step", "linear", "cache", "attention", "plan", "room", "measure", "team", "portable")
 COMMON = ["-O3", "-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni", "bf16")]

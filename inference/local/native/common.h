@@ -217,8 +217,9 @@ static const i16 LANES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 /* One row's softmax goes on over a segment: scores become weights, `mixed` is rescaled to the new maximum.
  * Tokens out of sight weigh exactly 0 and change nothing, so it does not matter which segments a row meets.
  * `whole`: all tokens are in sight, and nothing has to be hidden. */
-static inline __attribute__((always_inline)) void soften_row(const int whole, const queries *q, int row, int blocks, int position,
-                                                             const float *score, uint16_t *weight) {
+static inline __attribute__((always_inline)) void soften_row(const int whole, const queries *q, int row,
+                                                             int blocks, int position, const float *score,
+                                                             uint16_t *weight) {
     i16 in_sight[SEGMENT];
     f16 scaled[SEGMENT];
     f16 most = all(q->most[row]);
@@ -249,7 +250,8 @@ static inline __attribute__((always_inline)) void soften_row(const int whole, co
     q->sum[row] += sum_of(sum);
 }
 
-static void soften(const queries *q, int row, int blocks, int position, const float *score, uint16_t *weight) {
+static void soften(const queries *q, int row, int blocks, int position, const float *score,
+                   uint16_t *weight) {
     if (q->begin[row] <= position && q->end[row] >= position + blocks * TILE) {
         if (blocks == SEGMENT)
             soften_row(1, q, row, SEGMENT, position, score, weight);

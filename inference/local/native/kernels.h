@@ -9,16 +9,16 @@
 #include "step.h"
 
 enum {
-    TILE = 16,    /* outputs a packed column, rows a tile, tokens a block */
-    SEGMENT = 4,  /* blocks of context that are attended to at once: the softmax goes from one to the next */
+    TILE = 16,   /* outputs a packed column, rows a tile, tokens a block */
+    SEGMENT = 4, /* blocks of context that are attended to at once: the softmax goes from one to the next */
     SEGMENT_TOKENS = SEGMENT * TILE,
-    PAD = 64,     /* inputs of linear layers come in multiples of this */
+    PAD = 64, /* inputs of linear layers come in multiples of this */
 };
 
 /* Queries of one KV head that attend together, at most TILE, with their running softmax (arXiv:1805.02867,
  * section 3). Each sees the tokens from begin[i] up to, not including, end[i]. */
 typedef struct {
-    int rows, dims;        /* dims is padded to 32 */
+    int rows, dims; /* dims is padded to 32 */
     float scaling;
     const int32_t *begin, *end;
     const uint16_t *query; /* bf16 (TILE, dims) */
@@ -28,7 +28,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    /* At the end of a thread's part in a job: gives back what the kernels have set on its processor. Or NULL. */
+    /* At the end of a thread's part in a job: gives back what the kernels have set on its processor. Or NULL.
+     */
     void (*leave)(void);
     /* out[m * stride + n] = x W^T, for n of `columns` packed columns of 16, without bias. x is (rows, in) as
      * made by the converters below; memory behind it up to a multiple of 32 rows may be read. */

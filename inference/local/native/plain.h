@@ -1,7 +1,7 @@
 /* Linear layers and attention's products without intrinsics. Included behind common.h.
  *
- * bf16 numbers lie in pairs: the first of a pair is the lower half of 32 bits, the second the upper. Shifted or
- * masked they are f32 numbers.
+ * bf16 numbers lie in pairs: the first of a pair is the lower half of 32 bits, the second the upper. Shifted
+ * or masked they are f32 numbers.
  */
 #ifndef CHORUS_PLAIN_H
 #define CHORUS_PLAIN_H
@@ -32,7 +32,8 @@ static void linear_int8(const int8_t *weight, const float *scale, const int32_t 
                 for (int m = 0; m < some; m++) {
                     const uint8_t *v = x + (size_t)(row + m) * in + k;
                     for (int n = 0; n < TILE; n++)
-                        sums[m][n] += v[0] * w[4 * n] + v[1] * w[4 * n + 1] + v[2] * w[4 * n + 2] + v[3] * w[4 * n + 3];
+                        sums[m][n] +=
+                            v[0] * w[4 * n] + v[1] * w[4 * n + 1] + v[2] * w[4 * n + 2] + v[3] * w[4 * n + 3];
                 }
             }
             for (int m = 0; m < some; m++)
@@ -59,7 +60,8 @@ static void linear_bf16(const uint16_t *weight, int columns, int in, const uint1
                     sums[m][1] += second * of_bf16(v[1]);
                 }
             }
-            for (int m = 0; m < some; m++) store(out + (size_t)(row + m) * stride + c * TILE, sums[m][0] + sums[m][1]);
+            for (int m = 0; m < some; m++)
+                store(out + (size_t)(row + m) * stride + c * TILE, sums[m][0] + sums[m][1]);
         }
     }
 }

@@ -38,12 +38,12 @@ typedef struct {
 
 typedef struct {
     int32_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocabulary;
-    int32_t weights;     /* enum chorus_numbers */
-    int32_t cache;       /* enum chorus_numbers */
-    int32_t activation;  /* enum chorus_activation */
-    int32_t context;     /* rows of the rotary tables */
-    float epsilon;       /* of the norms */
-    float scaling;       /* of the attention scores */
+    int32_t weights;    /* enum chorus_numbers */
+    int32_t cache;      /* enum chorus_numbers */
+    int32_t activation; /* enum chorus_activation */
+    int32_t context;    /* rows of the rotary tables */
+    float epsilon;      /* of the norms */
+    float scaling;      /* of the attention scores */
     float embedding_scale;
     const uint16_t *embedding; /* bf16 (vocabulary, hidden) */
     const float *cosines;      /* (context, head_dim / 2) */
@@ -53,11 +53,9 @@ typedef struct {
     const chorus_layer *layer;
 } chorus_model;
 
-/* The cache, (blocks, layers, kv_heads): what a block holds of a KV head at a layer is, with D = head_dim padded
- * to 32,
- *   keys    [D / 2][16 tokens][2 dims]
- *   values  [D / 16][8 pairs of tokens][16 dims][2 tokens]
- * in bf16, or in int8 with a scale for each token's key and value. */
+/* The cache, (blocks, layers, kv_heads): what a block holds of a KV head at a layer is, with D = head_dim
+ * padded to 32, keys    [D / 2][16 tokens][2 dims] values  [D / 16][8 pairs of tokens][16 dims][2 tokens] in
+ * bf16, or in int8 with a scale for each token's key and value. */
 typedef struct {
     int32_t blocks;
     void *numbers; /* (blocks, layers, kv_heads, 2, D * 16): keys, then values */
@@ -94,8 +92,8 @@ int32_t chorus_step(chorus_runner *runner, const chorus_batch *batch, float *log
 
 void chorus_close(chorus_runner *runner);
 
-/* Measures the machine with a runner's own threads: reads `bytes` of `memory` once, a cache line at a time, and
- * gives a checksum, so that nothing is left out. */
+/* Measures the machine with a runner's own threads: reads `bytes` of `memory` once, a cache line at a time,
+ * and gives a checksum, so that nothing is left out. */
 uint64_t chorus_read_memory(chorus_runner *runner, const void *memory, uint64_t bytes);
 
 #pragma GCC visibility pop

@@ -34,7 +34,7 @@ typedef struct {
 struct team {
     int size, phases;
     phase *phase;
-    int *chunks; /* of the job that is being prepared */
+    int *chunks;               /* of the job that is being prepared */
     _Atomic(team_work *) work; /* of the newest job; a late member that gets it with an older number */
     _Atomic(void *) job;       /* is sent away by its first phase */
     _Alignas(LINE) _Atomic uint32_t epoch; /* the newest job's number; 0 ends the team */
@@ -54,7 +54,8 @@ static uint32_t next_job(team *t, uint32_t seen) {
         relax();
     }
     pthread_mutex_lock(&t->mutex);
-    while (atomic_load_explicit(&t->epoch, memory_order_acquire) == seen) pthread_cond_wait(&t->news, &t->mutex);
+    while (atomic_load_explicit(&t->epoch, memory_order_acquire) == seen)
+        pthread_cond_wait(&t->news, &t->mutex);
     pthread_mutex_unlock(&t->mutex);
     return atomic_load_explicit(&t->epoch, memory_order_acquire);
 }
@@ -125,8 +126,10 @@ void team_run(team *t, team_work *work, void *job) {
     uint32_t epoch = atomic_load_explicit(&t->epoch, memory_order_relaxed) + 1;
     if (epoch == 0) epoch = 1; /* after four thousand million jobs */
     for (int i = 0; i < t->phases; i++) {
-        atomic_store_explicit(&t->phase[i].unfinished, counter(epoch, (uint32_t)t->chunks[i]), memory_order_relaxed);
-        atomic_store_explicit(&t->phase[i].unclaimed, counter(epoch, (uint32_t)t->chunks[i]), memory_order_release);
+        atomic_store_explicit(&t->phase[i].unfinished, counter(epoch, (uint32_t)t->chunks[i]),
+                              memory_order_relaxed);
+        atomic_store_explicit(&t->phase[i].unclaimed, counter(epoch, (uint32_t)t->chunks[i]),
+                              memory_order_release);
     }
     atomic_store(&t->work, work);
     atomic_store(&t->job, job);
