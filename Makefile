@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := adapters benchmarks bot docs hatch_build.py inference migrations tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow check format docs wheel bench-engine soak chaos bench-database bench-pipeline clean
+.PHONY: help install run test test-slow check format docs texts wheel bench-engine soak smalltalk chaos bench-database bench-pipeline clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -17,7 +17,8 @@ $(BIN)/python:
 		|| { echo "Chorus needs Python 3.11 or newer; set PYTHON=/path/to/python3.11 (or newer)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-NATIVE := $(wildcard inference/local/native/*.[ch]) inference/local/native/build.py hatch_build.py
+C_CODE := $(wildcard inference/local/native/*.[ch])
+NATIVE := $(C_CODE) inference/local/native/build.py hatch_build.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	@echo "Installing Chorus (the first time takes some minutes) ..."
@@ -41,6 +42,7 @@ test-slow: $(VENV)/.installed-dev ## run the long tests
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture, documentation
 	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/clang-format --dry-run --Werror $(C_CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -49,9 +51,13 @@ check: $(VENV)/.installed-dev ## format, lint, types, architecture, documentatio
 format: $(VENV)/.installed-dev ## format the code and mend what lint can
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+	$(BIN)/clang-format -i $(C_CODE)
 
 docs: $(VENV)/.installed-dev ## write the generated parts of the documentation anew
 	$(BIN)/python docs/generate.py
+
+texts: $(VENV)/.installed-dev ## bring the catalogues of translations up to the texts in the code
+	$(BIN)/python -m bot.locales.extract
 
 wheel: $(VENV)/.installed-dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
@@ -78,10 +84,11 @@ bench-engine: $(VENV)/.installed-dev $(PEER_VENVS) ## compare the engine with it
 
 LLAMA := .bench/llama
 LLAMA_OPTIONS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_OPENSSL=OFF \
-	-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF
+	-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TESTS=OFF \
+	'-DCMAKE_CXX_FLAGS=-include "$(CURDIR)/benchmarks/peers/llama_amx.h"'
 
 # llama.cpp comes inside the source package of llama-cpp-python; its server is built for this processor.
-$(LLAMA)/.installed: benchmarks/peers/llama.txt
+$(LLAMA)/.installed: benchmarks/peers/llama.txt benchmarks/peers/llama_amx.h
 	@echo "Building llama.cpp (a quarter of an hour, the first time) ..."
 	@mkdir -p .bench
 	@{ $(PYTHON) -m venv --clear $(LLAMA) \
@@ -100,6 +107,12 @@ MINUTES ?= 60
 
 soak: $(VENV)/.installed-dev ## random requests for MINUTES=60: nothing may be lost, memory may not grow
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+MODEL ?= embedded
+OPTIONS ?=
+
+smalltalk: $(VENV)/.installed-dev ## how good MODEL=embedded is at everyday talk; OPTIONS=--failures shows where not
+	@$(BIN)/python -m benchmarks.smalltalk --model $(MODEL) $(OPTIONS)
 
 KILLS ?= 300
 
