@@ -1,7 +1,9 @@
 """What the bot says, in the language of whom it speaks to. Knows nothing of what is said.
 
-Texts stand in the code in English, marked by `_`; catalogues translate them: locales/LANGUAGE/chorus.po. The
-language belongs to the task that answers: whoever takes up an event opens `speaking` around its work.
+Texts stand in the code in English, marked by `_`; catalogues translate them: locales/LANGUAGE/chorus.po, kept
+up to the code by `make texts`. A further language is an entry in LANGUAGES, its catalogue, and its tag in
+Telegram's menus. The language belongs to the task that answers: whoever takes up an event opens `speaking`
+around its work.
 """
 
 from __future__ import annotations
@@ -60,11 +62,16 @@ def N_(text: str) -> str:  # noqa: N802  gettext's own name for it
     return text
 
 
+def catalogue_file(language: str) -> Path:
+    """Where a language's translations stand."""
+    return _LOCALES / language / "chorus.po"
+
+
 @cache
 def _catalogue(language: str) -> Mapping[str, str]:
     from babel.messages.pofile import read_po
 
-    file = _LOCALES / language / "chorus.po"
+    file = catalogue_file(language)
     if not file.is_file():
         return {}
     with file.open("rb") as content:

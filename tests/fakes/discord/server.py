@@ -105,8 +105,8 @@ class FakeDiscord:
 
     # The world
 
-    def person(self, name: str, *, bot: bool = False) -> Person:
-        person = Person(snowflake(), name, is_bot=bot)
+    def person(self, name: str, *, bot: bool = False, locale: str = "en-GB") -> Person:
+        person = Person(snowflake(), name, is_bot=bot, locale=locale)
         self._people[person.id] = person
         return person
 

@@ -71,6 +71,7 @@ class Person:
     id: str
     name: str
     is_bot: bool = False
+    locale: str = "en-GB"  # of their app; Discord tells it with interactions alone
 
     @property
     def mention(self) -> str:
@@ -591,7 +592,7 @@ class Invocation:
             "version": 1,
             "channel_id": channel.id,
             "channel": channel.payload(),
-            "locale": "en-GB",
+            "locale": self.author.locale,
             "entitlements": [],
             "authorizing_integration_owners": {},
             "attachment_size_limit": 10 * 1024 * 1024,
