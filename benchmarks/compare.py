@@ -1,8 +1,8 @@
 """Our engine and its peers at the same work, interleaved in one run: `make bench-engine`.
 
-Round after round each server runs once, in a process of its own, so that a noisy machine is unfair to all
-alike; what is shown is each figure's median over the rounds. A peer that is not installed, fails or takes too
-long is shown as such. Knows nothing of how a server does its work.
+Round after round each server runs once in each of its precisions, in a process of its own, so that a noisy
+machine is unfair to all alike; what is shown is each figure's median over the rounds. A peer that is not
+installed, fails or takes too long is shown as such. Knows nothing of how a server does its work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from inference.bench.shapes import SHAPES, model_folder, vocabulary
 from inference.bench.work import Work
@@ -37,12 +37,16 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server to be run. `environment` is its virtual environment below .bench, or None for our own."""
+    """A server to be run, in one precision of its weights. `environment` is its virtual environment below
+    .bench, or None for our own."""
 
     name: str
     precision: str
     module: str
     environment: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.precision}"
 
     def run(self, shape: str, work: Work) -> Figures:
         """Raises Failed."""
@@ -59,10 +63,13 @@ class Contender:
         return figures
 
 
-OURS = Contender("chorus", "bf16", "benchmarks.peers.chorus")
+PRECISIONS = ("int8", "bf16")
+OURS = tuple(Contender("chorus", precision, "benchmarks.peers.chorus") for precision in PRECISIONS)
 PEERS = (
     Contender("transformers-generate", "bf16", "benchmarks.peers.transformers_generate"),
     Contender("transformers-batching", "bf16", "benchmarks.peers.transformers_batching"),
+    Contender("llama", "bf16", "benchmarks.peers.llama", "llama"),
+    Contender("llama", "int8", "benchmarks.peers.llama", "llama"),
     Contender("openvino", "int8", "benchmarks.peers.openvino", "openvino"),
     Contender("vllm", "bf16", "benchmarks.peers.vllm", "vllm"),
 )
@@ -90,24 +97,26 @@ def _output_of(command: Sequence[str]) -> str:
     return output
 
 
-def compare(contenders: Sequence[Contender], shape: str, work: Work, rounds: int) -> dict[str, Figures | str]:
+def compare(
+    contenders: Sequence[Contender], shape: str, work: Work, rounds: int
+) -> dict[Contender, Figures | str]:
     """Each contender's medians, or in a few words why it has none."""
-    results: dict[str, list[Figures]] = {one.name: [] for one in contenders}
-    failures: dict[str, str] = {}
+    results: dict[Contender, list[Figures]] = {one: [] for one in contenders}
+    failures: dict[Contender, str] = {}
     for turn in range(1, rounds + 1):
         for one in contenders:
-            if one.name in failures:
+            if one in failures:
                 continue
             try:
                 figures = one.run(shape, work)
             except Failed as failure:
-                failures[one.name] = str(failure)
+                failures[one] = str(failure)
                 told = str(failure)
             else:
-                results[one.name].append(figures)
+                results[one].append(figures)
                 told = f"{figures['tokens_per_second']:.1f} tokens/s"
-            print(f"N = {work.conversations}, round {turn}: {one.name}: {told}", file=sys.stderr, flush=True)
-    return {name: failures.get(name) or _medians(runs) for name, runs in results.items()}
+            print(f"N = {work.conversations}, round {turn}: {one}: {told}", file=sys.stderr, flush=True)
+    return {one: failures.get(one) or _medians(runs) for one, runs in results.items()}
 
 
 def _medians(runs: Sequence[Figures]) -> Figures:
@@ -131,7 +140,9 @@ RATIOS = {"x tokens/s": "tokens_per_second", "x TTFT": "ttft_later_p50_ms", "x I
 
 
 def _table(title: str) -> Table:
-    table = Table("N", "server", "", title=title, caption="x: ours / peer's; times in ms")
+    caption = "x: ours of the same precision / peer's; times in ms"
+    server = Column("server", min_width=max(len(one.name) for one in (*OURS, *PEERS)))
+    table = Table("N", server, "", title=title, caption=caption)
     for name in (*COLUMNS, *RATIOS):
         table.add_column(name, justify="right")
     return table
@@ -150,8 +161,9 @@ def _add(table: Table, conversations: int, one: Contender, figures: Figures | st
 
 
 def main() -> None:
-    """Exit code 1 if our own engine gave no figures."""
-    names = [peer.name for peer in PEERS]
+    """Exit code 1 if our own engine gave no figures in a precision."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of those that clean up
+    names = sorted({peer.name for peer in PEERS})
     parser = argparse.ArgumentParser(description="Compare our engine with its peers.")
     parser.add_argument("--shape", choices=SHAPES, default="smol")
     parser.add_argument("--conversations", type=int, nargs="+", default=[1, 4, 16])
@@ -159,19 +171,24 @@ def main() -> None:
     parser.add_argument("--answer", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=names, default=names)
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     asked = parser.parse_args()
-    contenders = [OURS, *(peer for peer in PEERS if peer.name in asked.peers)]
+    servers = (*OURS, *(peer for peer in PEERS if peer.name in asked.peers))
+    contenders = [one for one in servers if one.precision in asked.precisions]
     folder = model_folder(asked.shape)
     table = _table(f"{asked.shape}: {asked.turns} turns, answers of {asked.answer} tokens")
     failed = False
     for conversations in asked.conversations:
         work = Work(vocabulary(folder), conversations, turns=asked.turns, answer=asked.answer)
         results = compare(contenders, asked.shape, work, asked.rounds)
-        figures = results[OURS.name]
-        ours = {} if isinstance(figures, str) else figures
-        failed = failed or not ours
+        ours = {
+            one.precision: figures
+            for one, figures in results.items()
+            if one in OURS and not isinstance(figures, str)
+        }
+        failed = failed or any(one in OURS and isinstance(figures, str) for one, figures in results.items())
         for one in contenders:
-            _add(table, conversations, one, results[one.name], ours)
+            _add(table, conversations, one, results[one], ours.get(one.precision, {}))
         table.add_section()
     Console(width=140).print(table)
     sys.exit(failed)
