@@ -98,6 +98,41 @@ static inline void write_f32(const float *sums, int rows, float *out, int stride
         DOT(0, 4, 6);                                                                                        \
     }
 
+/* All rows and packed columns in tiles: up to 16 rows go with four columns at once, more go by two and two.
+ * DOT multiplies; WRITE(T, M, C) writes tile T, the M-th 16 rows from m on by the C-th column from c on. */
+#define IN_TILES(DOT, WRITE)                                                                                 \
+    int c = 0;                                                                                               \
+    const int wide = rows <= TILE ? 4 : 2;                                                                   \
+    for (; c + wide <= columns; c += wide) {                                                                 \
+        const char *weight = (const char *)weights + (size_t)c * size;                                       \
+        for (int m = 0; m < rows; m += 2 * TILE) {                                                           \
+            const char *x = (const char *)inputs + (size_t)m * bytes;                                        \
+            if (rows <= TILE) {                                                                              \
+                ONE_BY_FOUR(DOT)                                                                             \
+            } else {                                                                                         \
+                TWO_BY_TWO(DOT)                                                                              \
+            }                                                                                                \
+            _tile_stored(0, sums[0], 64);                                                                    \
+            _tile_stored(1, sums[1], 64);                                                                    \
+            _tile_stored(2, sums[2], 64);                                                                    \
+            _tile_stored(3, sums[3], 64);                                                                    \
+            if (rows <= TILE) {                                                                              \
+                for (int t = 0; t < 4; t++) WRITE(t, 0, t);                                                  \
+            } else {                                                                                         \
+                for (int t = 0; t < 4; t++) WRITE(t, t & 1, t >> 1);                                         \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    for (; c < columns; c++) {                                                                               \
+        const char *weight = (const char *)weights + (size_t)c * size;                                       \
+        for (int m = 0; m < rows; m += TILE) {                                                               \
+            const char *x = (const char *)inputs + (size_t)m * bytes;                                        \
+            ONE_BY_ONE(DOT)                                                                                  \
+            _tile_stored(0, sums[0], 64);                                                                    \
+            WRITE(0, 0, 0);                                                                                  \
+        }                                                                                                    \
+    }
+
 static inline int least(int a, int b) { return a < b ? a : b; }
 
 enum { FEW_ROWS = 4 }; /* up to so many AVX-512 reads the weights as fast, and starts quicker */
@@ -115,37 +150,7 @@ static void tiles_int8(const int8_t *weights, const float *scale, const int32_t 
     write_int8(sums[T], least(rows - m - (M) * TILE, TILE), scale + (c + (C)) * TILE,                        \
                shift + (c + (C)) * TILE, x_scale + m + (M) * TILE,                                           \
                out + (size_t)(m + (M) * TILE) * stride + (c + (C)) * TILE, stride)
-    int c = 0;
-    const int wide = rows <= TILE ? 4 : 2;
-    for (; c + wide <= columns; c += wide) {
-        const char *weight = (const char *)weights + (size_t)c * size;
-        for (int m = 0; m < rows; m += 2 * TILE) {
-            const char *x = (const char *)inputs + (size_t)m * bytes;
-            if (rows <= TILE) {
-                ONE_BY_FOUR(_tile_dpbusd)
-            } else {
-                TWO_BY_TWO(_tile_dpbusd)
-            }
-            _tile_stored(0, sums[0], 64);
-            _tile_stored(1, sums[1], 64);
-            _tile_stored(2, sums[2], 64);
-            _tile_stored(3, sums[3], 64);
-            if (rows <= TILE) {
-                for (int t = 0; t < 4; t++) WRITE(t, 0, t);
-            } else {
-                for (int t = 0; t < 4; t++) WRITE(t, t & 1, t >> 1);
-            }
-        }
-    }
-    for (; c < columns; c++) {
-        const char *weight = (const char *)weights + (size_t)c * size;
-        for (int m = 0; m < rows; m += TILE) {
-            const char *x = (const char *)inputs + (size_t)m * bytes;
-            ONE_BY_ONE(_tile_dpbusd)
-            _tile_stored(0, sums[0], 64);
-            WRITE(0, 0, 0);
-        }
-    }
+    IN_TILES(_tile_dpbusd, WRITE)
 #undef WRITE
 }
 
@@ -157,37 +162,7 @@ static void tiles_bf16(const uint16_t *weights, int columns, int in, const uint1
 #define WRITE(T, M, C)                                                                                       \
     write_f32(sums[T], least(rows - m - (M) * TILE, TILE),                                                   \
               out + (size_t)(m + (M) * TILE) * stride + (c + (C)) * TILE, stride)
-    int c = 0;
-    const int wide = rows <= TILE ? 4 : 2;
-    for (; c + wide <= columns; c += wide) {
-        const char *weight = (const char *)weights + (size_t)c * size;
-        for (int m = 0; m < rows; m += 2 * TILE) {
-            const char *x = (const char *)inputs + (size_t)m * bytes;
-            if (rows <= TILE) {
-                ONE_BY_FOUR(_tile_dpbf16ps)
-            } else {
-                TWO_BY_TWO(_tile_dpbf16ps)
-            }
-            _tile_stored(0, sums[0], 64);
-            _tile_stored(1, sums[1], 64);
-            _tile_stored(2, sums[2], 64);
-            _tile_stored(3, sums[3], 64);
-            if (rows <= TILE) {
-                for (int t = 0; t < 4; t++) WRITE(t, 0, t);
-            } else {
-                for (int t = 0; t < 4; t++) WRITE(t, t & 1, t >> 1);
-            }
-        }
-    }
-    for (; c < columns; c++) {
-        const char *weight = (const char *)weights + (size_t)c * size;
-        for (int m = 0; m < rows; m += TILE) {
-            const char *x = (const char *)inputs + (size_t)m * bytes;
-            ONE_BY_ONE(_tile_dpbf16ps)
-            _tile_stored(0, sums[0], 64);
-            WRITE(0, 0, 0);
-        }
-    }
+    IN_TILES(_tile_dpbf16ps, WRITE)
 #undef WRITE
 }
 
@@ -238,12 +213,5 @@ const kernels kernels_amx = {
     .leave = leave,
     .linear_int8 = tiles_int8,
     .linear_bf16 = tiles_bf16,
-    .to_int8 = to_int8,
-    .to_bf16 = to_bf16,
-    .norm = norm,
-    .rotate = rotate,
-    .gate = gate,
-    .unpack_keys = unpack_keys,
-    .unpack_values = unpack_values,
-    .attend = attend,
+    COMPILED_KERNELS,
 };

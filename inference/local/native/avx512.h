@@ -21,6 +21,25 @@ static inline __m512bh two_halves(const uint16_t *p) {
     return (__m512bh)_mm512_set1_epi32(v);
 }
 
+/* Goes over all rows and packed columns in the largest blocks that there are; BLOCK(R, C) computes R rows
+ * from m on by C columns from c on, whose weights begin at w. */
+#define IN_BLOCKS(BLOCK)                                                                                     \
+    int c = 0;                                                                                               \
+    for (; c + 4 <= columns; c += 4) {                                                                       \
+        w = weight + (size_t)c * in * TILE;                                                                  \
+        int m = 0;                                                                                           \
+        for (; m + 4 <= rows; m += 4) BLOCK(4, 4);                                                           \
+        if (rows - m == 3) BLOCK(3, 4);                                                                      \
+        if (rows - m == 2) BLOCK(2, 4);                                                                      \
+        if (rows - m == 1) BLOCK(1, 4);                                                                      \
+    }                                                                                                        \
+    for (; c < columns; c++) {                                                                               \
+        w = weight + (size_t)c * in * TILE;                                                                  \
+        int m = 0;                                                                                           \
+        for (; m + 4 <= rows; m += 4) BLOCK(4, 1);                                                           \
+        for (; m < rows; m++) BLOCK(1, 1);                                                                   \
+    }
+
 /* `rows` rows by `columns` packed columns, both known when compiled, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void block_int8(const int rows, const int columns,
                                                              const int8_t *weight, const float *scale,
@@ -55,21 +74,8 @@ static void linear_int8(const int8_t *weight, const float *scale, const int32_t 
 #define BLOCK(R, C)                                                                                          \
     block_int8(R, C, w, scale + c * TILE, shift + c * TILE, in, x + (size_t)m * in, x_scale + m,             \
                out + (size_t)m * stride + c * TILE, stride)
-    int c = 0;
-    for (; c + 4 <= columns; c += 4) {
-        const int8_t *w = weight + (size_t)c * in * TILE;
-        int m = 0;
-        for (; m + 4 <= rows; m += 4) BLOCK(4, 4);
-        if (rows - m == 3) BLOCK(3, 4);
-        if (rows - m == 2) BLOCK(2, 4);
-        if (rows - m == 1) BLOCK(1, 4);
-    }
-    for (; c < columns; c++) {
-        const int8_t *w = weight + (size_t)c * in * TILE;
-        int m = 0;
-        for (; m + 4 <= rows; m += 4) BLOCK(4, 1);
-        for (; m < rows; m++) BLOCK(1, 1);
-    }
+    const int8_t *w;
+    IN_BLOCKS(BLOCK)
 #undef BLOCK
 }
 

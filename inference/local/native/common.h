@@ -273,4 +273,9 @@ static void attend(const queries *q, const uint16_t *const *keys, const uint16_t
     mix(q, values, blocks, weight);
 }
 
+/* What every instruction set's table has, as it is compiled for each. */
+#define COMPILED_KERNELS                                                                                     \
+    .to_int8 = to_int8, .to_bf16 = to_bf16, .norm = norm, .rotate = rotate, .gate = gate,                    \
+    .unpack_keys = unpack_keys, .unpack_values = unpack_values, .attend = attend
+
 #endif
