@@ -6,6 +6,7 @@ Importing this registers the family with transformers' Auto classes. Knows nothi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 State = tuple[Tensor, ...]
 """(layers, B, H) float: the hidden state and, of an LSTM, the cells."""
 
@@ -128,9 +129,7 @@ class RecurrentForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mi
         hidden, after = self.recurrent(embedded, _as_cell(state))
         return hidden, _as_state(after)
 
-    def _run_masked(
-        self, embedded: Tensor, mask: Tensor | None, state: State | None
-    ) -> tuple[Tensor, State]:
+    def _run_masked(self, embedded: Tensor, mask: Tensor | None, state: State | None) -> tuple[Tensor, State]:
         """What is padding is cut off, wherever it stands, and the hidden states of it are 0."""
         assert mask is not None
         length = embedded.shape[1]

@@ -6,7 +6,7 @@ Knows nothing of data.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -121,12 +121,12 @@ class Optimizers:
         for optimizer, state in zip(self._all, states, strict=True):
             optimizer.load_state_dict(state)
 
-    def _adamw(self, plain: list[Tensor], decayed: list[Tensor], rate: float) -> torch.optim.AdamW:
+    def _adamw(self, plain: Sequence[Tensor], decayed: Sequence[Tensor], rate: float) -> torch.optim.AdamW:
         groups = _groups(plain, decayed, self._said.weight_decay)
         return torch.optim.AdamW(groups, rate, betas=self._said.betas)
 
 
-def _groups(plain: list[Tensor], decayed: list[Tensor], weight_decay: float) -> list[dict[str, Any]]:
+def _groups(plain: Sequence[Tensor], decayed: Sequence[Tensor], weight_decay: float) -> list[dict[str, Any]]:
     groups = [
         {"params": plain, "weight_decay": 0.0},
         {"params": decayed, "weight_decay": weight_decay},

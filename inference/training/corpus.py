@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,20 +80,19 @@ def _kind(file: Path) -> str:
 
 
 @contextmanager
-def _open(file: Path) -> Iterator[tuple[IO[str], IO[bytes]]]:
+def _open(file: Path) -> Iterator[tuple[Iterable[str], IO[bytes]]]:
     """The file's text, and the file itself, to see how far it was read."""
     if _kind(file) not in (LINES, TEXT):
         raise CorpusError(f"{file} is neither {LINES} nor {TEXT}, plain or with {COMPRESSED}")
     try:
-        with file.open("rb") as on_disk:
-            if file.suffix == COMPRESSED:
-                with lzma.open(on_disk, "rt", encoding="utf-8") as lines:
-                    yield lines, on_disk
-            else:
-                with open(on_disk.fileno(), encoding="utf-8", closefd=False) as lines:  # noqa: PTH123
-                    yield lines, on_disk
+        with file.open("rb") as on_disk, _expanded(file, on_disk) as plain:
+            yield TextIOWrapper(plain, encoding="utf-8"), on_disk
     except (OSError, UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
         raise CorpusError(f"{file} can't be read: {error}") from error
+
+
+def _expanded(file: Path, on_disk: BufferedReader) -> AbstractContextManager[Any]:
+    return lzma.open(on_disk) if file.suffix == COMPRESSED else nullcontext(on_disk)
 
 
 def _chats(file: Path, lines: Iterable[str]) -> Iterator[Document]:

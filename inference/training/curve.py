@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -64,6 +65,4 @@ def _thinned(losses: Sequence[float], count: int) -> list[float]:
     if len(losses) <= count:
         return list(losses)
     edges = [len(losses) * number // count for number in range(count + 1)]
-    return [
-        sum(losses[first:last]) / (last - first) for first, last in zip(edges, edges[1:], strict=False)
-    ]
+    return [sum(losses[first:last]) / (last - first) for first, last in pairwise(edges)]

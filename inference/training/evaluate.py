@@ -85,7 +85,9 @@ def evaluate(
             hits += int(verdict.likeliest[counted].sum())
             tokens += int(counted.sum())
     if not tokens or not size:
-        raise CorpusError("there is nothing to judge in this file: no text, and nothing that an assistant says")
+        raise CorpusError(
+            "there is nothing to judge in this file: no text, and nothing that an assistant says"
+        )
     found = _next_turns(judge, sampled.kept, batch, candidates, seed)
     return Report(
         documents=count,

@@ -42,7 +42,7 @@ What this model is for, in two sentences: to be written.
 
 ## Training
 
-{steps:,} steps of {step_tokens:,} tokens, seed {seed}, {optimizer}. The loss at the end was {loss} nats a token.
+{steps:,} steps of {step_tokens:,} tokens, seed {seed}, {optimizer}. The loss at the end: {loss} nats a token.
 
 | Phase | Tokens | Loss on | Mix |
 |---|---|---|---|

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from inference.errors import ModelNotFound
 from inference.local.locate import locate
 from inference.training.corpus import Document, Message
+from inference.training.device import open_device
 
 LOGITS_BYTES = 2**29  # of one batch at most, unless a single sequence needs more
 UNKNOWN_CONTEXT = 1024
 PLAIN = (  # for models that come without a template
     "{% for m in messages %}{{ m['role'].capitalize() + ': ' if m['role'] != 'system' }}"
-    "{{ m['content'].strip() + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+    "{{ m['content'].strip() + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
 )
 
 
@@ -44,9 +46,12 @@ class Verdict:
 
 
 class Judge:
-    """Raises ModelNotFound where there is no such model. `dtype`: what torch calls it."""
+    """Raises ModelNotFound where there is no such model, WorkshopError where there is no such device.
+    `dtype`: what torch calls it."""
 
-    def __init__(self, name: str, *, device: str = "auto", dtype: str = "float32", window: int = 1024) -> None:
+    def __init__(
+        self, name: str, *, device: str = "auto", dtype: str = "float32", window: int = 1024
+    ) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
@@ -54,16 +59,14 @@ class Judge:
 
         logging.disable_progress_bar()
         folder = locate(name, lambda _: None)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = open_device(device)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
         except (OSError, ValueError, KeyError, ImportError) as error:
             reason = str(error).strip().split("\n")[0]
             raise ModelNotFound(f"the model {name} could not be loaded: {reason}") from error
-        self.model = model.to(device).eval()
-        self._device = torch.device(device)
+        self.model = model.to(self._device).eval()
         if self.tokenizer.chat_template is None:
             self.tokenizer.chat_template = PLAIN
         config = model.config.get_text_config()
@@ -88,7 +91,7 @@ class Judge:
 
     def encode(self, text: str) -> list[int]:
         """Without tokens of the tokenizer's own."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def ended(self, content: str) -> str:
         """A turn of the assistant's with the token that ends it."""
@@ -206,4 +209,3 @@ def _without_system(said: list[dict[str, str]]) -> list[dict[str, str]]:
         return said
     first = {**said[1], "content": f"{said[0]['content']}\n\n{said[1]['content']}"}
     return [first, *said[2:]]
-

@@ -64,7 +64,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: Tensor) -> Tensor:
     """The nearest orthogonal matrices, roughly: singular values of about 1, the same singular vectors.
 
-    matrices  # (N, H, W) -> (N, H, W), of their own type; computed in bfloat16, which is enough for a direction
+    matrices  # (N, H, W) -> (N, H, W), of their own type; computed in bfloat16: a direction needs no more
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -74,4 +74,5 @@ def orthogonal(matrices: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    direction: Tensor = x.mT if tall else x
+    return direction.to(matrices.dtype)

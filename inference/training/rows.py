@@ -23,9 +23,9 @@ POOL = 512  # documents to choose from
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Every array is (B, R) int64. `tokens`: padded with `pad`. `documents`: the number of the document within
-    its row, -1 for padding. `positions`: within the document. `labels`: the token that follows, or
-    UNCOUNTED."""
+    """Every array is (B, R) int64. `tokens`: padded with `pad`. `documents`: the number of the document in
+    its row, -1 for padding. `positions`: within the document. `labels`: the token that follows, or UNCOUNTED.
+    """
 
     tokens: NDArray[np.int64]
     documents: NDArray[np.int64]
@@ -43,9 +43,7 @@ class Rows:
     def part(self, start: int, count: int) -> Rows:
         """Some of the rows."""
         chosen = slice(start, start + count)
-        return Rows(
-            self.tokens[chosen], self.documents[chosen], self.positions[chosen], self.labels[chosen]
-        )
+        return Rows(self.tokens[chosen], self.documents[chosen], self.positions[chosen], self.labels[chosen])
 
 
 class RowStream:
@@ -53,7 +51,14 @@ class RowStream:
     each time the longest that still fits (best fit)."""
 
     def __init__(
-        self, corpora: Sequence[Shards], order: Order, *, row: int, pad: int, all_count: bool, pool: int = POOL
+        self,
+        corpora: Sequence[Shards],
+        order: Order,
+        *,
+        row: int,
+        pad: int,
+        all_count: bool,
+        pool: int = POOL,
     ) -> None:
         self._corpora = corpora
         self._order = order

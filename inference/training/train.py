@@ -1,8 +1,8 @@
 """Training: steps over packed rows, phase after phase, from the newest checkpoint if there is one.
 
 A run depends on its recipe and its shards alone: the order of the rows, dropout and the fresh weights come
-from the recipe's seed and the number of the step, so that a killed run, resumed, ends with the same weights as
-one that was left alone (bit for bit on one CPU). Knows nothing of terminals.
+from the recipe's seed and the number of the step, so that a killed run, resumed, ends with the same weights
+as one that was left alone (bit for bit on one CPU). Knows nothing of terminals.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from inference.training import checkpoint
 from inference.training.build import Optimizers, build_model, parameter_count, share_of_rate
+from inference.training.device import computed_in, open_device
 from inference.training.errors import WorkshopError
 from inference.training.order import Order
 from inference.training.prepare import Workshop
@@ -74,7 +75,7 @@ def train(
     Blocks. Raises WorkshopError."""
     if fresh:
         checkpoint.discard(workshop.checkpoints)
-    run = _Run(recipe, workshop, _device(device))
+    run = _Run(recipe, workshop, open_device(device))
     with workshop.losses.open("a", encoding="utf-8") as log:
         while run.step < recipe.steps:
             taken = run.take_step()
@@ -114,7 +115,7 @@ class _Run:
         self.parameters = parameter_count(self._model.parameters())
         self._optimizers = Optimizers(self._model, recipe.optimizer)
         self._forward = torch.compile(self._model) if recipe.train.compile else self._model
-        self._low = _computed_in(recipe.train.precision, device)
+        self._low = computed_in(recipe.train.precision, device)
         self._phase = -1
         self._stream: RowStream
         self.step = 0
@@ -129,7 +130,7 @@ class _Run:
         total = torch.zeros((), device=self._device)
         for start in range(0, len(rows), recipe.train.micro_rows):
             loss = self._loss(rows.part(start, recipe.train.micro_rows)) / max(1, rows.counted)
-            loss.backward()
+            torch.autograd.backward(loss)
             total += loss.detach()
         share = share_of_rate(self.step, recipe.steps, recipe.schedule)
         norm = self._optimizers.step(self.step, share)
@@ -228,7 +229,7 @@ class _Run:
 
 def as_rows(rows: Rows, device: torch.device, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor]:
     """What a transformer is given, and the labels (B, R): positions that begin anew with each document, and a
-    mask (B, 1, R, R), added to the attention's scores, that lets a token see its own document up to itself."""
+    mask (B, 1, R, R), added to the attention's scores: a token sees its own document up to itself."""
     documents = torch.from_numpy(rows.documents).to(device)
     length = documents.shape[1]
     own = documents[:, :, None] == documents[:, None, :]
@@ -257,28 +258,6 @@ def as_documents(rows: Rows, device: torch.device, dtype: torch.dtype) -> tuple[
         tokens[number, : last - first + 1] = rows.tokens[row, first : last + 1]
         labels[number, : last - first + 1] = rows.labels[row, first : last + 1]
     return {"input_ids": torch.from_numpy(tokens).to(device)}, torch.from_numpy(labels).to(device)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise WorkshopError(f"there is no device {name} here; take cpu, or leave it out") from error
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    return device
-
-
-def _computed_in(precision: str, device: torch.device) -> torch.dtype:
-    """bfloat16 where it is asked for or, by `auto`, where the hardware multiplies it faster."""
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
-    can = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    faster = device.type == "cuda" or can.get("amx_bf16") or can.get("avx512_bf16")
-    return torch.bfloat16 if faster else torch.float32
 
 
 def _append(log: IO[str], step: Step) -> None:

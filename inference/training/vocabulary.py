@@ -49,7 +49,7 @@ class Vocabulary:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def save(self, folder: Path, context: int) -> None:
-        """Write the three files of a tokenizer as transformers and the engine read them. `context`: tokens."""
+        """Write the three files of a tokenizer that transformers and the engine read. `context`: tokens."""
         folder.mkdir(parents=True, exist_ok=True)
         self._tokenizer.save(str(folder / TOKENIZER))
         config = {
