@@ -3,15 +3,13 @@ it."""
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
 from inference.embedded import EMBEDDED, FOLDER
 from inference.errors import ModelNotFound
+from inference.local.download import download, held
 
-UNWANTED_FILES = ["consolidated*", "original/*"]  # some models' weights once more, in another format
-WANTED_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 Progress = Callable[[str], None]
 """Told what is being done while a model opens, in a few words."""
 
@@ -31,47 +29,4 @@ def locate(name: str, progress: Progress) -> Path:
     if (here := held(name)) is not None:
         return here
     progress(f"downloading {name}")
-    return download(name)
-
-
-def held(hub_id: str) -> Path | None:
-    """The folder of a model of the hub that is complete on this machine. Raises ModelNotFound for what can't
-    be a hub id."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                hub_id, allow_patterns=WANTED_FILES, ignore_patterns=UNWANTED_FILES, local_files_only=True
-            )
-        )
-    except HFValidationError as error:
-        raise ModelNotFound(f"{hub_id!r} is neither a folder nor the hub id of a model") from error
-    except LocalEntryNotFoundError:
-        return None
-
-
-def download(hub_id: str) -> Path:
-    """Fetch a model of the hub, or what is missing of it, with the hub's progress bars on standard error. Blocks
-    for minutes. Raises ModelNotFound; what has arrived by then is kept."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=WANTED_FILES, ignore_patterns=UNWANTED_FILES))
-    except RepositoryNotFoundError as error:
-        raise ModelNotFound(
-            f"there is no folder and no public model on the hub called {hub_id!r}; check the spelling, or "
-            "log in with `hf auth login` if it is a private or gated one"
-        ) from error
-    except OSError as error:  # the hub's own errors are such, too
-        if error.errno == errno.ENOSPC:
-            raise ModelNotFound(
-                f"the disk is full, so {hub_id} can't be downloaded; make room and try again: what has "
-                "arrived is kept"
-            ) from error
-        raise ModelNotFound(
-            f"there is no folder called {hub_id!r}, and the model hub can't be reached to download it; "
-            "check the spelling or the connection"
-        ) from error
+    return download(name, lambda done, size: progress(f"downloading {name}: {100 * done // size} %"))

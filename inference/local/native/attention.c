@@ -37,7 +37,7 @@ static void attend_segments(chorus_runner *r, scratch *s, const queries *q, int 
 static void take_query(chorus_runner *r, scratch *s, int row, const chorus_layer *l, int token, int head) {
     const chorus_model *m = &r->model;
     float query[LARGEST_HEAD];
-    padded_head(r, r->product + (size_t)token * l->qkv.out + (size_t)head * m->head_dim, query);
+    padded_head(r, r->product + (size_t)token * stride_of(l->qkv.out) + (size_t)head * m->head_dim, query);
     if (l->query_norm) r->kernel->norm(query, l->query_norm, m->head_dim, m->epsilon, query);
     rotate_head(r, query, r->position[token]);
     r->kernel->to_bf16(query, r->dims, s->query + row * r->dims);
@@ -93,7 +93,8 @@ void attend_tile(chorus_runner *r, int layer, const tile *t, int kv_head, int me
         row += count;
     }
     for (int row = 0; row < rows; row++) {
-        float *out = r->attended + (size_t)s->token[row] * l->output.in + (size_t)s->head[row] * m->head_dim;
+        float *out = r->attended + (size_t)s->token[row] * stride_of(l->output.in) +
+                     (size_t)s->head[row] * m->head_dim;
         float factor = 1 / s->sum[row];
         for (int d = 0; d < m->head_dim; d++) out[d] = s->mixed[row * r->dims + d] * factor;
     }

@@ -63,7 +63,8 @@ void store(chorus_runner *r, int layer, int token, int kv_head) {
     const chorus_model *m = &r->model;
     const chorus_layer *l = layer_of(r, layer);
     const chorus_batch *b = r->batch;
-    const float *heads = r->product + (size_t)token * l->qkv.out + (size_t)(m->heads + kv_head) * m->head_dim;
+    const float *heads =
+        r->product + (size_t)token * stride_of(l->qkv.out) + (size_t)(m->heads + kv_head) * m->head_dim;
     float key[LARGEST_HEAD], value[LARGEST_HEAD];
     padded_head(r, heads, key);
     padded_head(r, heads + (size_t)m->kv_heads * m->head_dim, value);

@@ -164,12 +164,12 @@ static void norm(const float *x, const float *weight, int size, float epsilon, f
 
 /* silu(x) = x / (1 + e^-x); gelu by its tanh form (arXiv:1606.08415, section 2): x / (1 + e^-2u) with
  * u = sqrt(2 / pi) (x + 0.044715 x^3). */
-static void gate(const float *gates, const float *up, int size, int activation, float *out) {
-    for (int k = 0; k < size; k += 16) {
-        f16 x = load(gates + k);
+static void gate(const float *gate_up, int pairs, int activation, float *out) {
+    for (int p = 0; p < pairs; p++) {
+        f16 x = load(gate_up + 2 * p * TILE);
         f16 u = activation == CHORUS_SILU ? x : 1.59576912f * (x + 0.044715f * x * x * x);
         f16 limited = select_(u < all(-80.0f), all(-80.0f), u);
-        store(out + k, x / (1.0f + exponential(-limited)) * load(up + k));
+        store(out + p * TILE, x / (1.0f + exponential(-limited)) * load(gate_up + (2 * p + 1) * TILE));
     }
 }
 

@@ -43,8 +43,8 @@ typedef struct {
     /* x / sqrt(mean(x^2) + epsilon) * weight over `size` values (arXiv:1910.07467); works in place. */
     void (*norm)(const float *x, const float *weight, int size, float epsilon, float *out);
     void (*rotate)(float *head, int half, const float *cosines, const float *sines);
-    /* activation(gate) * up; `size` is a multiple of 16. Works in place. */
-    void (*gate)(const float *gate, const float *up, int size, int activation, float *out);
+    /* activation(gate) * up, where 16 outputs of gate and the same 16 of up lie in turn, `pairs` times. */
+    void (*gate)(const float *gate_up, int pairs, int activation, float *out);
     /* A block's keys, or values, of an int8 cache as bf16; scales (TILE) are its tokens'. */
     void (*unpack_keys)(const int8_t *from, const float *scales, int dims, uint16_t *to);
     void (*unpack_values)(const int8_t *from, const float *scales, int dims, uint16_t *to);

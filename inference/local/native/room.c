@@ -37,10 +37,10 @@ int make_room(chorus_runner *r, int tokens, int spans) {
     r->wanted_token = zeros(sizeof(int) * t);
     r->order = zeros(sizeof(int) * (size_t)most_spans);
     r->tile = zeros(sizeof(tile) * (t * (size_t)share / TILE + (size_t)most_spans + t));
-    r->x = zeros(sizeof(float) * t * (size_t)r->width);
-    r->product = zeros(sizeof(float) * t * (size_t)out);
-    r->attended = zeros(sizeof(float) * t * (size_t)l->output.in);
-    r->gated = zeros(sizeof(float) * t * (size_t)l->down.in);
+    r->x = zeros(sizeof(float) * t * (size_t)stride_of(r->width));
+    r->product = zeros(sizeof(float) * t * (size_t)stride_of(out));
+    r->attended = zeros(sizeof(float) * t * (size_t)stride_of(l->output.in));
+    r->gated = zeros(sizeof(float) * t * (size_t)stride_of(l->down.in));
     r->converted = zeros((size_t)number_bytes(r) * t * (size_t)r->widest);
     r->converted_scale = zeros(sizeof(float) * t);
     if (!r->position || !r->span_of || !r->wanted_token || !r->order || !r->tile || !r->x || !r->product ||

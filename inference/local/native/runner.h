@@ -88,6 +88,10 @@ struct chorus_runner {
     float *converted_scale;
 };
 
+/* How far apart rows of `size` numbers stand: a cache line more than they need, so that the rows of a tile do
+ * not all fall into the same few places of the cache. */
+static inline int stride_of(int size) { return size + TILE; }
+
 /* Where share `number` of a whole begins that is cut into `shares`. */
 static inline int share_of(int whole, int number, int shares) { return (int)((long)whole * number / shares); }
 

@@ -17,24 +17,27 @@ static long phase_number(const chorus_runner *r, int layer, int phase) {
 }
 
 static inputs into_qkv(const chorus_runner *r, const chorus_layer *l) {
-    return (inputs){r->x, r->width, r->model.hidden, l->qkv.in, l->attention_norm, NULL, r->batch->tokens};
+    return (inputs){r->x, stride_of(r->width), r->model.hidden, l->qkv.in, l->attention_norm,
+                    NULL, r->batch->tokens};
 }
 
 static inputs into_output(const chorus_runner *r, const chorus_layer *l) {
-    return (inputs){r->attended, l->output.in, l->output.in, l->output.in, NULL, NULL, r->batch->tokens};
+    return (inputs){r->attended, stride_of(l->output.in), l->output.in, l->output.in, NULL,
+                    NULL,        r->batch->tokens};
 }
 
 static inputs into_mlp(const chorus_runner *r, const chorus_layer *l) {
-    return (inputs){r->x, r->width, r->model.hidden, l->gate_up.in, l->mlp_norm, NULL, r->batch->tokens};
+    return (inputs){r->x, stride_of(r->width), r->model.hidden, l->gate_up.in, l->mlp_norm,
+                    NULL, r->batch->tokens};
 }
 
 static inputs into_down(const chorus_runner *r, const chorus_layer *l) {
-    return (inputs){r->gated, l->down.in, l->down.in, l->down.in, NULL, NULL, r->batch->tokens};
+    return (inputs){r->gated, stride_of(l->down.in), l->down.in, l->down.in, NULL, NULL, r->batch->tokens};
 }
 
 static inputs into_head(const chorus_runner *r) {
-    return (inputs){r->x,          r->width,        r->model.hidden, r->model.head.in,
-                    r->model.norm, r->wanted_token, r->wanted};
+    return (inputs){r->x,          stride_of(r->width), r->model.hidden, r->model.head.in,
+                    r->model.norm, r->wanted_token,     r->wanted};
 }
 
 static void embed_chunk(void *job, int argument, int chunk, int member) {
@@ -44,7 +47,7 @@ static void embed_chunk(void *job, int argument, int chunk, int member) {
     int chunks = least(r->batch->tokens, CHUNKS_A_MEMBER * team_size(r->team));
     int from = share_of(r->batch->tokens, chunk, chunks), to = share_of(r->batch->tokens, chunk + 1, chunks);
     for (int t = from; t < to; t++) {
-        float *row = r->x + (size_t)t * r->width;
+        float *row = r->x + (size_t)t * stride_of(r->width);
         const uint16_t *known = m->embedding + (size_t)r->batch->token[t] * m->hidden;
         for (int i = 0; i < m->hidden; i++) {
             uint32_t bits = (uint32_t)known[i] << 16;
@@ -66,7 +69,8 @@ static void qkv_chunk(void *job, int layer, int chunk, int member) {
     const chorus_linear *l = &layer_of(r, layer)->qkv;
     inputs i = into_qkv(r, layer_of(r, layer));
     int from, to;
-    linear_chunk(r, l, &i, phase_number(r, layer, QKV), chunk, member, r->product, l->out, &from, &to);
+    linear_chunk(r, l, &i, phase_number(r, layer, QKV), chunk, member, r->product, stride_of(l->out), &from,
+                 &to);
 }
 
 static void store_chunk(void *job, int layer, int chunk, int member) {
@@ -87,10 +91,10 @@ static void attend_chunk(void *job, int layer, int chunk, int member) {
 static void add_linear(chorus_runner *r, const chorus_linear *l, const inputs *i, long phase, int chunk,
                        int member) {
     int from, to;
-    linear_chunk(r, l, i, phase, chunk, member, r->product, r->width, &from, &to);
+    linear_chunk(r, l, i, phase, chunk, member, r->product, stride_of(l->out), &from, &to);
     for (int m = 0; m < i->rows; m++) {
-        float *row = r->x + (size_t)m * r->width;
-        const float *more = r->product + (size_t)m * r->width;
+        float *row = r->x + (size_t)m * stride_of(r->width);
+        const float *more = r->product + (size_t)m * stride_of(l->out);
         for (int n = from * TILE; n < to * TILE; n++) row[n] += more[n];
     }
 }
@@ -119,12 +123,11 @@ static void gate_up_chunk(void *job, int layer, int chunk, int member) {
     inputs i = into_mlp(r, l);
     int from, to;
     linear_chunk(r, &l->gate_up, &i, phase_number(r, layer, GATE_UP), chunk, member, r->product,
-                 l->gate_up.out, &from, &to);
+                 stride_of(l->gate_up.out), &from, &to);
     for (int m = 0; m < i.rows; m++) { /* columns of gate and up in turn */
-        const float *row = r->product + (size_t)m * l->gate_up.out;
-        for (int c = from; c < to; c += 2)
-            r->kernel->gate(row + c * TILE, row + (c + 1) * TILE, TILE, r->model.activation,
-                            r->gated + (size_t)m * l->down.in + c / 2 * TILE);
+        const float *row = r->product + (size_t)m * stride_of(l->gate_up.out);
+        r->kernel->gate(row + from * TILE, (to - from) / 2, r->model.activation,
+                        r->gated + (size_t)m * stride_of(l->down.in) + from / 2 * TILE);
     }
 }
 
