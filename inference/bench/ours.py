@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from inference.bench.shapes import cached_values
 from inference.bench.work import Work
 from inference.engine import Engine
@@ -34,6 +36,7 @@ async def open_ours(model: Path, work: Work, precision: str) -> AsyncIterator[Ou
         context_length=work.context_length,
         max_running=work.conversations,
         speculate=0,
+        packed_folder=user_cache_path("chorus") / "packed",
     )
     async with engine:
         if engine.context_length < work.context_length:

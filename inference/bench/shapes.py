@@ -83,20 +83,24 @@ def build(folder: Path, settings: dict[str, Any]) -> None:
 
 def vocabulary(folder: Path) -> int:
     """The number of token ids of the model in the folder."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return int({**config, **config.get("text_config", {})}["vocab_size"])
+    return int(_config(folder)["vocab_size"])
 
 
 def cached_values(folder: Path) -> int:
     """How many values the KV cache of the model in the folder holds for each token."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder).get_text_config()
-    heads = config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    config = _config(folder)
+    heads = config.get("num_attention_heads") or config["n_head"]
+    head_dim = config.get("head_dim") or (config.get("hidden_size") or config["n_embd"]) // heads
+    kv_heads = config.get("num_key_value_heads") or heads
+    layers = config.get("num_hidden_layers") or config["n_layer"]
     padded = -(-head_dim // 32) * 32  # as the native step keeps them
-    return int(2 * config.num_hidden_layers * kv_heads * padded)
+    return int(2 * layers * kv_heads * padded)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Read as it stands: transformers would take a hundred MiB that are then counted as the engine's."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return {**config, **config.get("text_config", {})}
 
 
 def _tokenizer() -> Any:
