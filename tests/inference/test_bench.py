@@ -201,9 +201,9 @@ def test_the_command_prints_a_table(tiny_model: Path) -> None:
 
 
 def test_the_command_says_what_it_cannot_do(tiny_model: Path) -> None:
-    code, output = bench("--precision", "int8")
+    code, output = bench("--precision", "int4")
     assert code == 2
-    assert "'int8' is not one of 'f32', 'bf16'" in output
+    assert "'int4' is not one of 'f32', 'bf16', 'int8'" in output
     code, output = bench("--shape", "huge")
     assert code == 1
     assert "'huge' is neither a shape (smol, qwen) nor the folder of a model" in output
