@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from bot.model_command import model_cli
+
 if TYPE_CHECKING:
     from adapters.base import Adapter
     from adapters.console import ConsoleAdapter
@@ -30,6 +32,7 @@ cli = typer.Typer(
 )
 database_cli = typer.Typer(help="The database in which Chorus remembers.", no_args_is_help=True)
 cli.add_typer(database_cli, name="db")
+cli.add_typer(model_cli, name="model")
 
 USAGE_ERROR = 2
 FAILURE = 1

@@ -50,6 +50,10 @@ class Backlog:
         self._told.add(author)
         return True
 
+    def untell(self, author: Author) -> None:
+        """It was not said after all."""
+        self._told.discard(author)
+
     def add(self, chat: ChatRef, author: Author, count: int = 1) -> None:
         """So many more events wait."""
         self._by_author[author] += count

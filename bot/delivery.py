@@ -29,9 +29,8 @@ from adapters.errors import AdapterError, Forbidden, InDoubt, NotFound, RateLimi
 from adapters.markup import plain_text
 from adapters.types import Button, ChatRef, MessageRef, Part
 from bot.store import history, outbox
-from bot.store.models import Message
 from bot.store.outbox import Action, Delivery, Outgoing
-from bot.store.session import Database
+from bot.store.session import Database, Work
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +38,7 @@ SLOWER_EVERY = 2000  # characters after which previews come half as often again
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_OPENING = 100  # characters
+AT_ONCE = timedelta(seconds=0.3)  # an answer that takes no longer needs no sign that one is being written
 LAST_REQUEST = timedelta(seconds=30)  # for a preview under way when the answer ends
 
 T = TypeVar("T")
@@ -53,11 +53,11 @@ def part_key(key: str, part: int) -> str:
 
 
 class Preview:
-    """Shows an answer while it is being written; the newest text wins.
+    """Shows that an answer is being written, and what of it there is; the newest text wins.
 
-    Open it with `async with`; `show` never waits. `messages` are the previews that stand in the chat: the
-    final edits them. Leaving the context waits for a request that is under way, so that no late preview can
-    overwrite the final.
+    Open it with `async with`; `show` never waits. An answer that is whole at once is not shown beforehand.
+    `messages` are the previews that stand in the chat: the final edits them. Leaving the context waits for a
+    request that is under way, so that no late preview can overwrite the final.
     """
 
     def __init__(
@@ -90,8 +90,7 @@ class Preview:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._capabilities.edit_interval is not None:
-            self._task = asyncio.create_task(self._run(), name=f"preview {self._key}")
+        self._task = asyncio.create_task(self._run(), name=f"preview {self._key}")
         return self
 
     async def __aexit__(
@@ -112,8 +111,15 @@ class Preview:
         self._news.set()
 
     async def _run(self) -> None:
-        interval = self._capabilities.edit_interval
-        assert interval is not None
+        await self._until_ending(self._sleep(AT_ONCE.total_seconds()))
+        if self._ending.is_set():
+            return
+        async with self._adapter.typing(self._chat):
+            if self._capabilities.edit_interval is not None:
+                await self._show_all(self._capabilities.edit_interval)
+            await self._ending.wait()
+
+    async def _show_all(self, interval: timedelta) -> None:
         await self._until_ending(self._begin())
         while not self._ending.is_set():
             await self._news.wait()
@@ -274,18 +280,21 @@ class OutboxWorker:
         try:
             while queue.news and not self._closing:
                 queue.news = False
-                while not self._closing and (delivery := await self._next(platform, chat)) is not None:
-                    await self._deliver(delivery)
+                deliveries = await self._next(platform, chat)
+                if len(deliveries) == outbox.AT_ONCE:  # there may be more
+                    queue.news = True
+                for delivery in deliveries:
+                    if not self._closing:
+                        await self._deliver(delivery)
         finally:
             del self._queues[platform, chat]
             queue.empty.set()
 
-    async def _next(self, platform: str, chat: str) -> Delivery | None:
+    async def _next(self, platform: str, chat: str) -> list[Delivery]:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with self._database.read() as session:
-                    return await outbox.next_for(session, platform, chat)
+                return await self._database.look(lambda session: outbox.next_for(session, platform, chat))
             except SQLAlchemyError as error:
                 log.info("the outbox of %s %s can't be read: %s", platform, chat, error)
             await self._sleep(pause.total_seconds())
@@ -338,7 +347,7 @@ class OutboxWorker:
         assert message is not None
         return await self._write(partial(outbox.mark_opened, delivery=delivery, message=message))
 
-    async def _write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    async def _write(self, work: Work[T]) -> T:
         """Store something, however long the database needs: what was sent must not be sent again because
         nobody wrote that down."""
         return await self._database.insist(work, sleep=self._sleep)
@@ -356,9 +365,7 @@ def opening(part: Part) -> Part:
 async def _record(session: AsyncSession, *, delivery: Delivery, message: MessageRef | None) -> None:
     await outbox.mark_sent(session, delivery, datetime.now(UTC))
     if message is not None and delivery.message_id is not None:
-        shown = await session.get(Message, delivery.message_id)
-        if shown is not None:  # people may have their messages deleted at any time
-            await history.add_ref(session, shown.conversation_id, shown.id, message.message)
+        await history.add_place(session, delivery.message_id, message.message)
 
 
 async def _carry_out(adapter: Adapter, delivery: Delivery) -> MessageRef | None:

@@ -1,6 +1,7 @@
 """From the inbox to turns and commands: in order within a conversation, beside one another across them.
 
     publish ──▶ inbox ──▶ backlog (who waits) ──a slot is free──▶ claim ──▶ turn or command ──▶ closed
+                  └──nobody waits: claimed as it is stored────────────────▶──┘
                                                     ├──fails: again, three times in all, then aside
                                                     └──the database fails: again, and it counts for nothing
 
@@ -141,14 +142,32 @@ class Dispatcher:
         if not await self._wanted(event):
             return
         platform = event.chat.platform
-        refused = False
-        async with self._database.write() as session:
+        too_much = self._is_too_much(event)
+        refusal = self._refusal(event) if too_much else None
+        straight = not too_much and self._goes_straight(event)
+        if straight:  # from here on others of its conversation wait for it
+            self._working.add(event.chat)
+
+        async def take(session: AsyncSession) -> tuple[Entry | None, bool]:
             live = platform in self._live
-            at_once = live and self._is_at_once(event)
-            entry = await inbox.add(session, event, self._clock(), holder=self._holder if at_once else None)
-            if entry is not None and self._is_too_much(event):
-                refused = True
-                await self._refuse(session, entry)
+            holder = self._holder if straight or (live and self._is_at_once(event)) else None
+            entry = await inbox.add(session, event, self._clock(), holder=holder)
+            if entry is not None and too_much:
+                if refusal is not None:
+                    await self._turns.enqueue_text(session, entry, refusal)
+                await inbox.close(session, entry, self._clock(), reason="too many were waiting")
+            return entry, live
+
+        entry = None
+        try:
+            entry, live = await self._database.transact(take)
+        finally:
+            if straight and entry is None:
+                self._leave(event.chat, _party(event))
+        refused = entry is not None and too_much
+        if entry is None and refusal is not None:
+            self._backlog.untell(_author(event))
+        at_once = live and self._is_at_once(event)
         if isinstance(event, Unreadable):
             log.error("an event of %s can't be read and is set aside: %s", platform, event.reason)
         elif refused:
@@ -157,6 +176,8 @@ class Dispatcher:
             stopped = _stops(event) and self._turns.stop(event.chat, _stop_key(event))
             if at_once:
                 self._start(self._see_through(entry, stopped=stopped), f"event {entry.id}")
+            elif straight:
+                self._start(self._attend(event.chat, _party(event), entry), f"conversation {event.chat}")
             else:
                 self._wait(entry)
 
@@ -171,8 +192,8 @@ class Dispatcher:
         """Whether what was changed is a question, or may be one that is still waiting."""
         if event.chat in self._working or self._backlog.waiting_in(event.chat):
             return True
-        async with self._database.read() as session:
-            return await again.knows(session, event.chat, event.message.message)
+        place = event.message.message
+        return await self._database.look(lambda session: again.knows(session, event.chat, place))
 
     def _is_too_much(self, event: Event) -> bool:
         """Whether an event asks for work while too much waits already."""
@@ -186,17 +207,31 @@ class Dispatcher:
         command = _command(event)
         return isinstance(event, StopRequested) or (command is not None and command.at_once)
 
-    async def _refuse(self, session: AsyncSession, entry: Entry) -> None:
-        """Too many wait. Said once until there is room again, and to whom a command's answer is due."""
-        event = entry.event
-        assert isinstance(event, MessageCreated | CommandInvoked)
-        if self._backlog.tell(_author(event)) or isinstance(event, CommandInvoked):
-            limits = self._settings.limits
-            with speaking(_language(event)):
-                mine = len(self._backlog) < limits.waiting
-                text = texts.too_many_waiting(limits.waiting_per_person) if mine else texts.too_busy()
-                await self._turns.enqueue_text(session, entry, text)
-        await inbox.close(session, entry, self._clock(), reason="too many were waiting")
+    def _goes_straight(self, event: Event) -> bool:
+        """Whether nobody is before this event: it is claimed as it is stored, and gets its turn at once."""
+        chat = event.chat
+        return (
+            chat.platform in self._live
+            and not self._closing
+            and self._backlog.queued == 0
+            and len(self._working) < self._settings.limits.concurrent_turns
+            and chat not in self._working
+            and chat not in self._held
+            and not self._backlog.waiting_in(chat)
+            and not self._is_at_once(event)
+            and not isinstance(event, Unreadable)
+            and not (isinstance(event, MessageCreated) and _is_cut(event))
+        )
+
+    def _refusal(self, event: Event) -> str | None:
+        """What is said where too many wait: once until there is room again, and to whom a command's answer is
+        due."""
+        if not self._backlog.tell(_author(event)) and not isinstance(event, CommandInvoked):
+            return None
+        limits = self._settings.limits
+        with speaking(_language(event)):
+            mine = len(self._backlog) < limits.waiting
+            return texts.too_many_waiting(limits.waiting_per_person) if mine else texts.too_busy()
 
     def _wait(self, entry: Entry) -> None:
         """The event's conversation gets its turn; that of a paste not before the rest may have come."""
@@ -327,22 +362,26 @@ class Dispatcher:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _attend(self, chat: ChatRef, party: Party) -> None:
-        """One turn of a conversation."""
+    async def _attend(self, chat: ChatRef, party: Party, entry: Entry | None = None) -> None:
+        """One turn of a conversation: of `entry`, if that is claimed already."""
         try:
             telling = self._telling.pop(chat, None)
             if telling is not None:  # what is being said there becomes the answer
                 await asyncio.wait([telling])
-            entry = await self._claim(chat, party)
+            entry = entry or await self._claim(chat, party)
             if entry is not None:
                 began = time.monotonic()
                 await self._see_through(entry)
                 self._turn_seconds += (time.monotonic() - began - self._turn_seconds) / 10
         finally:
-            self._working.discard(chat)
-            if self._backlog.waiting_in(chat):
-                self._ready(chat, party)
-            self._fill()
+            self._leave(chat, party)
+
+    def _leave(self, chat: ChatRef, party: Party) -> None:
+        """A conversation's turn has ended; its slot is free."""
+        self._working.discard(chat)
+        if self._backlog.waiting_in(chat):
+            self._ready(chat, party)
+        self._fill()
 
     async def _claim(self, chat: ChatRef, party: Party) -> Entry | None:
         age = timedelta(seconds=time.monotonic() - self._began)
@@ -412,7 +451,8 @@ class Dispatcher:
         """Give an event up: the person and the people who look after the bot are told."""
         event = entry.event
         log.error("event %s in %s is set aside: %s", event.id, event.chat, reason)
-        text = texts.for_error(failure) if isinstance(failure, EngineUnavailable) else texts.given_up()
+        with speaking(_language(event)):
+            text = texts.for_error(failure) if isinstance(failure, EngineUnavailable) else texts.given_up()
 
         async def write(session: AsyncSession, *, telling: bool) -> None:
             if telling:

@@ -35,8 +35,7 @@ async def publish(adapter: Adapter, services: Services) -> None:
     except AdapterError as error:
         log.warning("%s: the commands could not be published: %s", adapter.platform, error)
         return
-    async with services.database.write() as session:
-        await facts.put(session, key, told, services.clock())
+    await services.database.insist(lambda session: facts.put(session, key, told, services.clock()))
 
 
 def _bot(settings: Settings, platform: str) -> str:

@@ -103,6 +103,8 @@ class Quotas:
         """Every limit that holds for a person in a place, with what is used of it."""
         rows = await self._set(session)
         wanted = list(self._amounts(rows, actor, place))
+        if not wanted:
+            return []
         accounts = usage.accounts_of(actor.platform, actor.id, place.realm)
         used = await usage.totals(session, accounts, now)
         return [
@@ -122,10 +124,8 @@ class Quotas:
     ) -> Limit | None:
         """Charge a turn one message and `tokens`, to be settled afterwards; or the limit that it would break,
         the one that renews last. A turn that has its charge already keeps it."""
-        if await usage.charged(session, key) is not None:
-            return None
         reached = [limit for limit in await self.limits(session, actor, place, now) if limit.reached]
-        if reached:
+        if reached and not await usage.charged(session, key):
             return max(reached, key=lambda limit: limit.renews)
         await usage.reserve(session, key, actor.platform, actor.id, place.realm, tokens, now)
         return None
@@ -134,8 +134,7 @@ class Quotas:
         self, session: AsyncSession, key: str, actor: Actor, place: Place, tokens: int, now: datetime
     ) -> None:
         """Charge someone without limits: what the owner uses is counted all the same."""
-        if await usage.charged(session, key) is None:
-            await usage.reserve(session, key, actor.platform, actor.id, place.realm, tokens, now)
+        await usage.reserve(session, key, actor.platform, actor.id, place.realm, tokens, now)
 
     async def uses_roles(self, database: Database, platform: str) -> bool:
         """Whether a role makes a difference, so that the platform has to be asked for a person's."""

@@ -99,7 +99,8 @@ def concerns(event: Event) -> bool:
 class Question:
     """A stored question with what answering it needs. `branch` ends with it, or with the answer to it that
     was cut off and goes on: `cut`, its id, and `partial`, its text. `tries` are the answers that it was given
-    before; `remarks` is what the person is told of their files."""
+    before; `standing` are messages that wait in the chat for the answer; `remarks` is what the person is told
+    of their files."""
 
     conversation_id: int
     message_id: int
@@ -108,6 +109,7 @@ class Question:
     scoped: Resolved
     summaries: list[Summary]
     model: str | None  # None where the first one answers
+    standing: list[MessageRef]
     cut: int | None = None
     partial: str = ""
     tries: int = 0
@@ -307,32 +309,36 @@ class Turns:
         now = datetime.now(UTC)
         readings = [await self._read(one.event, admitted.scoped, engine) for one in entry.all]
         remarks = tuple(dict.fromkeys(remark for one in readings for remark in one.remarks))
-        async with self._database.write() as session:
+        own = self._settings.persona
+
+        async def store(session: AsyncSession) -> Question:
             tokens = admitted.scoped.max_tokens
             reached = await self._gate.charge(session, entry.key, admitted, tokens, self._services.clock())
             if reached is not None:
                 raise _QuotaReached(reached)
             conversation = await history.conversation(session, event.chat, now, admitted.place.server)
-            made = await made_personas.of_realm(session, event.chat.platform, admitted.place.realm)
+            named = admitted.scoped.persona is not None
+            realm = admitted.place.realm
+            made = await made_personas.of_realm(session, event.chat.platform, realm) if named else {}
             tip = await self._tip(session, conversation, entry, text, readings, now)
             end = tip.cut or tip.message
             branch = await history.branch(session, end.id)
-            known = await summaries.of_branch(session, conversation.id, {said.id for said in branch})
-        own = self._settings.persona
-        system = personas.system_prompt(admitted.scoped, made, own.prompt, own.name)
-        return Question(
-            conversation.id,
-            tip.message.id,
-            list(branch),
-            system,
-            admitted.scoped,
-            known,
-            admitted.model,
-            cut=tip.cut.id if tip.cut else None,
-            partial=tip.cut.text if tip.cut else "",
-            tries=tip.tries,
-            remarks=remarks,
-        )
+            return Question(
+                conversation.id,
+                tip.message.id,
+                list(branch),
+                personas.system_prompt(admitted.scoped, made, own.prompt, own.name),
+                admitted.scoped,
+                await summaries.of_branch(session, conversation.id, {said.id for said in branch}),
+                admitted.model,
+                await self._standing(session, entry),
+                cut=tip.cut.id if tip.cut else None,
+                partial=tip.cut.text if tip.cut else "",
+                tries=tip.tries,
+                remarks=remarks,
+            )
+
+        return await self._database.transact(store)
 
     async def _read(self, event: Event, scoped: Resolved, engine: Engine) -> Reading:
         """What is attached to a message."""
@@ -448,21 +454,19 @@ class Turns:
             id=entry.key,
             client=f"{event.chat.platform}:{event.author.id}",
         )
-        async with self._database.read() as session:
-            standing = await self._standing(session, entry)
         preview = Preview(
             adapter,
             event.chat,
             entry.key,
             reply_to=reply_target(entry.last.event),
-            messages=standing,
+            messages=question.standing,
             save=lambda part, message: self._save_placeholder(entry, part, message),
             begin=lambda: self._worker.drained(event.chat),
             buttons=stop_buttons(entry.key),
         )
         self._running[event.chat] = request.id
         try:
-            async with adapter.typing(event.chat), preview:
+            async with preview:
                 text, finished = await self._admitted(event.chat, request, preview, engine, scoped)
         finally:
             del self._running[event.chat]
@@ -540,11 +544,10 @@ class Turns:
         usage = answer.finished.usage
         now = datetime.now(UTC)
         parts = thinking.apart(answer.text)
-        conversation = await session.get_one(Conversation, question.conversation_id)
         said = await history.add(
             session,
             Message(
-                conversation_id=conversation.id,
+                conversation_id=question.conversation_id,
                 parent_id=question.message_id,
                 role="assistant",
                 text=_joined(question.partial, answer.text),
@@ -560,11 +563,12 @@ class Turns:
         )
         if question.cut is not None:
             await branches.move_places(session, question.cut, said.id)
-        conversation.head_id = said.id
+        await history.go_on(session, question.conversation_id, said.id)
         shown = "\n\n".join([_shown(answer, question.scoped), *question.remarks])
         fitted = answer.prompt
-        if (fitted.dropped or fitted.summarised) and not conversation.told_dropped:
-            conversation.told_dropped = True
+        if (fitted.dropped or fitted.summarised) and await history.tell_dropped(
+            session, question.conversation_id
+        ):
             shown = f"{shown}\n\n{_(texts.DROPPED if fitted.dropped else texts.SUMMARISED)}"
         buttons = feedback_buttons(said.id) if question.scoped.feedback else ()
         outgoing = final(
@@ -588,8 +592,7 @@ class Turns:
         return [deferred, *saved] if deferred is not None else saved
 
     async def _save_placeholder(self, entry: Entry, part: int, message: MessageRef) -> None:
-        async with self._database.write() as session:
-            await inbox.add_placeholder(session, entry, part, message)
+        await self._database.transact(lambda session: inbox.add_placeholder(session, entry, part, message))
 
 
 def _with_extras(parts: Sequence[Part], reply: Reply) -> list[Part]:

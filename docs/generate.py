@@ -38,7 +38,7 @@ from docs import access, stats
 README = Path(__file__).parents[1] / "README.md"
 PICTURE = Path(__file__).with_name("conversation.svg")
 
-HELP_PAGES = ((), ("run",), ("chat",), ("db", "upgrade"))
+HELP_PAGES = ((), ("run",), ("chat",), ("model",), ("db", "upgrade"))
 PLAIN_TERMINAL = {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "80"}
 
 SEED = 7

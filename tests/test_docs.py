@@ -11,7 +11,7 @@ from pathlib import Path
 import discord
 import pytest
 
-from docs import generate
+from docs import generate, stats
 
 
 def test_the_readme_is_fresh() -> None:
@@ -75,3 +75,9 @@ def test_the_picture_shows_the_questions_and_fetches_nothing() -> None:
     assert all(question in shown for question in generate.QUESTIONS)
     assert "url(http" not in picture
     assert "@font-face" not in picture
+
+
+def test_the_statistics_are_drawn_and_shown() -> None:
+    assert stats.PICTURE.read_bytes().startswith(b"\x89PNG")
+    assert f"docs/{stats.PICTURE.name}" in generate.README.read_text()
+    assert stats.draw().startswith(b"\x89PNG"), "it can be drawn anew"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -23,6 +25,11 @@ UNREADABLE = "unreadable"
 """The field of an update that stands for one that can't be read: what came, and why it can't be."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+# httpcore looks for this module with every lock that it takes. One that is known to be absent costs nothing.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 class Request(HTTPXRequest):

@@ -14,18 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.models import DecisionRow
 
+_NEW = insert(DecisionRow.__table__)  # type: ignore[arg-type]
+_PUT = _NEW.on_conflict_do_update(
+    index_elements=["platform", "chat", "platform_message"],
+    set_={name: _NEW.excluded[name] for name in ("realm", "person", "verdict", "detail", "at")},
+)
+
 
 async def put(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:
     """Write decisions down, each in place of an earlier one on the same message."""
     newest = {(row["platform"], row["chat"], row["platform_message"]): row for row in rows}
-    statement = insert(DecisionRow)
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["platform", "chat", "platform_message"],
-            set_={name: statement.excluded[name] for name in ("realm", "person", "verdict", "detail", "at")},
-        ),
-        [dict(row) for row in newest.values()],
-    )
+    await session.execute(_PUT, [dict(row) for row in newest.values()])
 
 
 async def find(session: AsyncSession, platform: str, chat: str, message: str) -> DecisionRow | None:

@@ -2,16 +2,21 @@
 
 aiosqlite takes a cursor's every call to the connection's thread and back: to make it, to execute, to fetch,
 to close. Here a statement is executed and its rows are fetched in one such step, which is most of what a
-short statement costs. Knows nothing of SQLAlchemy but what it calls.
+short statement costs; and `whole` takes a coroutine that does nothing but use the connection to the thread as
+a whole, where each of its statements is a plain call. Knows nothing of SQLAlchemy but what it calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+import threading
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Self, TypeVar
 
 import aiosqlite
+
+T = TypeVar("T")
 
 
 class OneStepCursor:
@@ -55,13 +60,45 @@ class OneStepCursor:
 
 
 class OneStepConnection(aiosqlite.Connection):
-    """A connection whose cursors take one step."""
+    """A connection whose cursors take one step, and no step at all within its thread."""
 
     def cursor(self) -> OneStepCursor:  # type: ignore[override]
         return OneStepCursor(self)
 
     async def in_thread(self, call: Any, *arguments: Any) -> None:
-        await self._execute(call, self._conn, *arguments)  # type: ignore[no-untyped-call]
+        await self._execute(call, self._conn, *arguments)
+
+    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the connection's thread. It may await nothing but this connection, and is not
+        left half done: who is cancelled meanwhile still waits for it."""
+        running = asyncio.ensure_future(self._execute(driven, work))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+        result: T = running.result()
+        return result
+
+    async def rollback(self) -> None:
+        if self.in_transaction:  # the pool rolls back whatever is given back to it
+            await super().rollback()
+
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.current_thread() is self._thread:
+            return fn(*args, **kwargs)
+        return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def driven(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that never has to wait. Raises RuntimeError if it does."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+    work.close()
+    raise RuntimeError("a unit of work may wait for nothing but its own statements")
 
 
 def connect(database: str, **options: Any) -> OneStepConnection:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
-from sqlalchemy import Update, delete, func, literal_column, or_, select, update
+from sqlalchemy import Update, bindparam, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,6 +34,52 @@ MERGED = 20  # messages that one answer may answer
 # Written out, since SQLite takes a partial index only where the query says the same words.
 PENDING = InboxRow.state == literal_column("'pending'")
 CLAIMED = InboxRow.state == literal_column("'claimed'")
+
+# Statements of every event are built once, and of tables: what the mapper adds costs more than they do.
+_ROWS, _CURSORS = InboxRow.__table__.c, Cursor.__table__.c
+_ADD = (
+    insert(InboxRow.__table__)  # type: ignore[arg-type]
+    .on_conflict_do_nothing()
+    .returning(_ROWS.id)
+)
+_NEW_CURSOR = insert(Cursor.__table__)  # type: ignore[arg-type]
+_ADVANCE = _NEW_CURSOR.on_conflict_do_update(
+    index_elements=[_CURSORS.platform, _CURSORS.chat],
+    set_={"message": _NEW_CURSOR.excluded.message},
+    where=or_(
+        func.length(_NEW_CURSOR.excluded.message) > func.length(_CURSORS.message),
+        (func.length(_NEW_CURSOR.excluded.message) == func.length(_CURSORS.message))
+        & (_NEW_CURSOR.excluded.message > _CURSORS.message),
+    ),
+)
+_OLDEST = (
+    select(_ROWS.id, _ROWS.key, _ROWS.payload, _ROWS.attempts)
+    .where(
+        _ROWS.platform == bindparam("platform"),
+        _ROWS.chat == bindparam("chat"),
+        _ROWS.thread == bindparam("thread"),
+        _ROWS.state == literal_column("'pending'"),
+    )
+    .order_by(_ROWS.id)
+    .limit(MERGED)
+)
+_THESE = update(InboxRow.__table__).where(  # type: ignore[arg-type]
+    _ROWS.id.in_(bindparam("entries", expanding=True))
+)
+_CLAIM = _THESE.values(
+    state=InboxState.CLAIMED,
+    attempts=_ROWS.attempts + 1,
+    holder=bindparam("by"),
+    lease_until=bindparam("until"),
+)
+_CLOSE = _THESE.values(
+    state=InboxState.DONE, done_at=bindparam("at"), lease_until=None, reason=bindparam("because")
+)
+_PLACEHOLDERS = (
+    select(Placeholder.__table__.c.platform_message)
+    .where(Placeholder.__table__.c.inbox_id == bindparam("entry"))
+    .order_by(Placeholder.__table__.c.part)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +136,25 @@ async def add(
     if isinstance(event, Unreadable):
         reason = event.reason
     state = InboxState.CLAIMED if holder else InboxState.PENDING
-    statement = (
-        insert(InboxRow)
-        .values(
-            platform=event.chat.platform,
-            event_id=event.id,
-            chat=event.chat.chat,
-            thread=event.chat.thread or "",
-            author=author_of(event),
-            server=event.server,
-            payload=EVENTS.dump_python(event, mode="json"),
-            key=key,
-            state=InboxState.ASIDE if reason else state,
-            attempts=1 if holder else 0,
-            holder=holder,
-            lease_until=now + LEASE if holder else None,
-            reason=reason,
-            received_at=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(InboxRow.id)
+    row_id = await session.scalar(
+        _ADD,
+        {
+            "platform": event.chat.platform,
+            "event_id": event.id,
+            "chat": event.chat.chat,
+            "thread": event.chat.thread or "",
+            "author": author_of(event),
+            "server": event.server,
+            "payload": EVENTS.dump_python(event, mode="json"),
+            "key": key,
+            "state": InboxState.ASIDE if reason else state,
+            "attempts": 1 if holder else 0,
+            "holder": holder,
+            "lease_until": now + LEASE if holder else None,
+            "reason": reason,
+            "received_at": now,
+        },
     )
-    row_id = await session.scalar(statement)
     if isinstance(event, MessageCreated):
         await _advance(session, event.message)
     return None if row_id is None else Entry(row_id, key, event, 1 if holder else 0)
@@ -125,19 +168,9 @@ def author_of(event: Event) -> str | None:
 async def _advance(session: AsyncSession, message: MessageRef) -> None:
     """Move the chat's cursor and the platform's to a message, never back. Ids are decimal numbers."""
     chat = message.chat
-    statement = insert(Cursor).values(
-        [{"platform": chat.platform, "chat": one, "message": message.message} for one in (chat.chat, "")]
-    )
-    new = statement.excluded.message
     await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Cursor.platform, Cursor.chat],
-            set_={"message": new},
-            where=or_(
-                func.length(new) > func.length(Cursor.message),
-                (func.length(new) == func.length(Cursor.message)) & (new > Cursor.message),
-            ),
-        )
+        _ADVANCE,
+        [{"platform": chat.platform, "chat": one, "message": message.message} for one in (chat.chat, "")],
     )
 
 
@@ -173,17 +206,8 @@ async def claim(
     """The conversation's oldest pending event, which is the holder's now, with those directly behind it that
     are answered `together` with the one before. What was tried together before is tried together again, and
     with nothing else. Raises TriedOften, and claims nothing, if this would be attempt `at_most` + 1."""
-    rows = await session.execute(
-        select(InboxRow.id, InboxRow.key, InboxRow.payload, InboxRow.attempts)
-        .where(
-            InboxRow.platform == chat.platform,
-            InboxRow.chat == chat.chat,
-            InboxRow.thread == (chat.thread or ""),
-            PENDING,
-        )
-        .order_by(InboxRow.id)
-        .limit(MERGED)
-    )
+    place = {"platform": chat.platform, "chat": chat.chat, "thread": chat.thread or ""}
+    rows = await session.execute(_OLDEST, place)
     claimed: list[Entry] = []
     for row_id, key, payload, attempts in rows:
         entry = Entry(row_id, key, EVENTS.validate_python(payload), attempts + 1)
@@ -198,15 +222,7 @@ async def claim(
         raise TriedOften
     entry = replace(claimed[0], more=tuple(claimed[1:]))
     await session.execute(
-        update(InboxRow)
-        .where(InboxRow.id.in_([one.id for one in entry.all]))
-        .values(
-            state=InboxState.CLAIMED,
-            attempts=InboxRow.attempts + 1,
-            holder=holder,
-            lease_until=now + LEASE,
-        )
-        .execution_options(synchronize_session=False)
+        _CLAIM, {"entries": [one.id for one in entry.all], "by": holder, "until": now + LEASE}
     )
     return entry
 
@@ -290,9 +306,8 @@ def is_gone(holder: str) -> bool:
 
 async def close(session: AsyncSession, entry: Entry, now: datetime, *, reason: str | None = None) -> None:
     """The event is answered, or refused for a reason; it will not run again."""
-    await session.execute(
-        _rows(entry).values(state=InboxState.DONE, done_at=now, lease_until=None, reason=reason)
-    )
+    entries = [one.id for one in entry.all]
+    await session.execute(_CLOSE, {"entries": entries, "at": now, "because": reason})
 
 
 async def set_aside(session: AsyncSession, entry: Entry, now: datetime, reason: str) -> None:
@@ -304,11 +319,7 @@ async def set_aside(session: AsyncSession, entry: Entry, now: datetime, reason: 
 
 async def placeholders(session: AsyncSession, entry: Entry) -> list[MessageRef]:
     """The previews that stand in the chat already, in order."""
-    rows = await session.scalars(
-        select(Placeholder.platform_message)
-        .where(Placeholder.inbox_id == entry.id)
-        .order_by(Placeholder.part)
-    )
+    rows = await session.scalars(_PLACEHOLDERS, {"entry": entry.id})
     return [MessageRef(entry.event.chat, message) for message in rows]
 
 

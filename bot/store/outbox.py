@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
-from sqlalchemy import Update, delete, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.types import ChatRef, MessageRef, Part
@@ -59,8 +59,27 @@ class Delivery:
     in_doubt: bool = False
 
 
+AT_ONCE = 10  # messages of a chat that are read together
+
+_ROWS = OutboxRow.__table__.c
+
 # Written out, since SQLite takes a partial index only where the query says the same words.
-WAITING = OutboxRow.state.in_([literal_column("'pending'"), literal_column("'sending'")])
+WAITING = _ROWS.state.in_([literal_column("'pending'"), literal_column("'sending'")])
+
+# Statements of every answer are built once, and of tables: what the mapper adds costs more than they do.
+_ADD = insert(OutboxRow.__table__)  # type: ignore[arg-type]
+_NEXT = (
+    select(OutboxRow.__table__)
+    .where(_ROWS.platform == bindparam("platform"), _ROWS.chat == bindparam("chat"), WAITING)
+    .order_by(_ROWS.id)
+    .limit(AT_ONCE)
+)
+_ROW = update(OutboxRow.__table__).where(_ROWS.id == bindparam("delivery"))  # type: ignore[arg-type]
+_SENDING = _ROW.values(state=OutboxState.SENDING)
+_DOUBTFUL = _ROW.values(doubtful=_ROWS.doubtful + 1)
+_OPENED = _ROW.values(state=OutboxState.PENDING, payload=bindparam("opened"))
+_SENT = _ROW.values(state=OutboxState.SENT, sent_at=bindparam("at"))
+_FAILED = _ROW.values(state=OutboxState.FAILED, error=bindparam("because"))
 
 PAYLOAD: TypeAdapter[list[Outgoing]] = TypeAdapter(  # in a list of one: only so does the configuration count
     list[Outgoing], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -77,58 +96,54 @@ async def enqueue(
     message_id: int | None = None,
 ) -> None:
     """Put messages, each with its key, at the end of the chat's queue."""
-    for key, one in outgoing:
-        session.add(
-            OutboxRow(
-                inbox_id=inbox_id,
-                message_id=message_id,
-                platform=chat.platform,
-                chat=chat.chat,
-                thread=chat.thread or "",
-                payload=PAYLOAD.dump_python([one], mode="json")[0],
-                key=key,
-                state=OutboxState.PENDING,
-                created_at=now,
-            )
+    rows = [
+        {
+            "inbox_id": inbox_id,
+            "message_id": message_id,
+            "platform": chat.platform,
+            "chat": chat.chat,
+            "thread": chat.thread or "",
+            "payload": PAYLOAD.dump_python([one], mode="json")[0],
+            "key": key,
+            "state": OutboxState.PENDING,
+            "created_at": now,
+        }
+        for key, one in outgoing
+    ]
+    if rows:
+        await session.execute(_ADD, rows)
+
+
+async def next_for(session: AsyncSession, platform: str, chat: str) -> list[Delivery]:
+    """The oldest messages of a chat that are still to be sent, in order; if fewer than `AT_ONCE`, all."""
+    rows = await session.execute(_NEXT, {"platform": platform, "chat": chat})
+    return [
+        Delivery(
+            id=row.id,
+            chat=ChatRef(row.platform, row.chat, row.thread or None),
+            key=row.key,
+            outgoing=PAYLOAD.validate_python([row.payload])[0],
+            message_id=row.message_id,
+            in_doubt=row.state == OutboxState.SENDING,
         )
-
-
-async def next_for(session: AsyncSession, platform: str, chat: str) -> Delivery | None:
-    """The oldest message of a chat that is still to be sent."""
-    row = await session.scalar(
-        select(OutboxRow)
-        .where(OutboxRow.platform == platform, OutboxRow.chat == chat, WAITING)
-        .order_by(OutboxRow.id)
-        .limit(1)
-    )
-    if row is None:
-        return None
-    return Delivery(
-        id=row.id,
-        chat=ChatRef(row.platform, row.chat, row.thread or None),
-        key=row.key,
-        outgoing=PAYLOAD.validate_python([row.payload])[0],
-        message_id=row.message_id,
-        in_doubt=row.state == OutboxState.SENDING,
-    )
+        for row in rows
+    ]
 
 
 async def waiting_chats(session: AsyncSession, platform: str) -> Sequence[str]:
     """Chats for which something is to be sent."""
-    rows = await session.scalars(
-        select(OutboxRow.chat).where(OutboxRow.platform == platform, WAITING).distinct()
-    )
+    rows = await session.scalars(select(_ROWS.chat).where(_ROWS.platform == platform, WAITING).distinct())
     return list(rows)
 
 
 async def mark_sending(session: AsyncSession, delivery: Delivery) -> None:
     """What can't be recognised when it is repeated is about to be sent."""
-    await session.execute(_row(delivery).values(state=OutboxState.SENDING))
+    await session.execute(_SENDING, {"delivery": delivery.id})
 
 
 async def mark_doubtful(session: AsyncSession, delivery: Delivery) -> None:
     """It is not known whether it was sent, so that it is sent again."""
-    await session.execute(_row(delivery).values(doubtful=OutboxRow.doubtful + 1))
+    await session.execute(_DOUBTFUL, {"delivery": delivery.id})
 
 
 async def mark_opened(session: AsyncSession, delivery: Delivery, message: MessageRef) -> Delivery:
@@ -141,17 +156,17 @@ async def mark_opened(session: AsyncSession, delivery: Delivery, message: Messag
         in_doubt=False,
     )
     payload = PAYLOAD.dump_python([opened.outgoing], mode="json")[0]
-    await session.execute(_row(delivery).values(state=OutboxState.PENDING, payload=payload))
+    await session.execute(_OPENED, {"delivery": delivery.id, "opened": payload})
     return opened
 
 
 async def mark_sent(session: AsyncSession, delivery: Delivery, now: datetime) -> None:
-    await session.execute(_row(delivery).values(state=OutboxState.SENT, sent_at=now))
+    await session.execute(_SENT, {"delivery": delivery.id, "at": now})
 
 
 async def mark_failed(session: AsyncSession, delivery: Delivery, error: str) -> None:
     """It can never be sent; `error` says why."""
-    await session.execute(_row(delivery).values(state=OutboxState.FAILED, error=error))
+    await session.execute(_FAILED, {"delivery": delivery.id, "because": error})
 
 
 async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:
@@ -172,10 +187,6 @@ async def prune(session: AsyncSession, after: int, before: datetime, most: int) 
             delete(OutboxRow).where(OutboxRow.id.in_(over)).execution_options(synchronize_session=False)
         )
     return old[-1].id if old and len(old) == len(rows) else None
-
-
-def _row(delivery: Delivery) -> Update:
-    return update(OutboxRow).where(OutboxRow.id == delivery.id).execution_options(synchronize_session=False)
 
 
 def target_of(delivery: Delivery) -> MessageRef | None:

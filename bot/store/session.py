@@ -4,6 +4,9 @@
     write ──▶ unit ─┼─ savepoints of one transaction ── commit (one fsync) ──▶ all of them return
     write ──▶ unit ─┘
 
+A unit that is given as a function runs whole in the thread of the connection, with all that wait like it: one
+step there and back for the transaction, however many statements it has, and no savepoints unless one fails.
+
 SQLite runs in WAL mode: readers never wait for the writer. Units of work that wait for it at the same time
 share a transaction: each is atomic by its savepoint, and none returns before the commit. "database is locked"
 can only come from another process, for which the busy timeout waits. A database that can't be written is said
@@ -15,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -44,17 +48,22 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
+from sqlalchemy.orm.session import JoinTransactionMode
 
-from bot.store.driver import connect
+from bot.store.driver import connect, driven
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
+Work = Callable[[AsyncSession], Coroutine[Any, Any, T]]
+"""A unit of work as a function. It awaits nothing but the session that it is given, changes nothing but what
+is stored, and may run in another thread and more than once."""
 
 BUSY_TIMEOUT_MS = 5_000
 BEGIN = "chorus_begin"  # execution option: how a transaction of this connection begins
 LARGEST_GROUP = 200  # units in one transaction, so that none waits long for the others
+LOOKING = 3  # reads of `look` beside one another: more only wait for each other, and for new connections
 WAL_LIMIT = 64 * 2**20  # bytes; larger than that only while someone reads for long
 VACUUM_PAGES = 500  # given back to the disk at once: short enough to hold nobody up
 FIRST_PAUSE = timedelta(seconds=0.5)  # before a database that failed is tried again
@@ -109,6 +118,61 @@ class _Unit:
         if not self.committed.done():
             self.committed.set_result(None)
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether its user has gone before it began."""
+        return self.granted.cancelled()
+
+
+class _Whole:
+    """One use of `transact`: done in the connection's thread in the context of its user, who waits for
+    `committed`."""
+
+    def __init__(self, work: Work[Any]) -> None:
+        self.committed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._work = work
+        self._context = copy_context()
+        self._result: Any = None
+        self._failure: BaseException | None = None
+
+    def do(self, connection: AsyncConnection, *, apart: bool) -> BaseException | None:
+        """In the connection's thread: do the work, in a savepoint if it is to be `apart` from others; gives
+        what it failed by."""
+        self._failure = None
+        try:
+            self._result = self._context.run(driven, self._in_session(connection, apart=apart))
+        except Exception as error:
+            self._failure = error
+        return self._failure
+
+    async def _in_session(self, connection: AsyncConnection, *, apart: bool) -> Any:
+        mode: JoinTransactionMode = "create_savepoint" if apart else "rollback_only"
+        session = AsyncSession(connection, expire_on_commit=False, join_transaction_mode=mode)
+        try:
+            result = await self._work(session)
+            await session.commit()
+        except BaseException:
+            with suppress(SQLAlchemyError):  # the transaction may be gone as a whole
+                await session.close()
+            raise
+        return result
+
+    def fail(self, error: BaseException) -> None:
+        if not self.committed.done():
+            self.committed.set_exception(error)
+            self.committed.exception()  # its user may be gone
+
+    def succeed(self) -> None:
+        if self._failure is not None:
+            self.fail(self._failure)
+        elif not self.committed.done():
+            self.committed.set_result(self._result)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether its user has gone before it began."""
+        return self.committed.cancelled()
+
 
 class Database:
     """The database behind `url`. Open it with `async with`; it is then at the newest schema."""
@@ -137,7 +201,8 @@ class Database:
                 event.listen(engine.sync_engine, "begin", _begin_sqlite)
         event.listen(self._writing.sync_engine, "handle_error", _keep_connection)
         self._read = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._units: asyncio.Queue[_Unit] = asyncio.Queue()
+        self._units: asyncio.Queue[_Unit | _Whole] = asyncio.Queue()
+        self._looking = asyncio.Semaphore(LOOKING)
         self._writer: asyncio.Task[None] | None = None
         self._troubled = False
         self._scrubbing = False
@@ -226,16 +291,34 @@ class Database:
                 unit.finished.set_result(failure)
         await unit.committed
 
-    async def insist(
-        self, work: Callable[[AsyncSession], Awaitable[T]], *, sleep: Sleep = asyncio.sleep
-    ) -> T:
+    async def look(self, work: Work[T]) -> T:
+        """What `work` reads of one state of the database, in one step where the driver has a thread."""
+        if not self._is_sqlite:
+            async with self.read() as session:
+                return await work(session)
+        async with self._looking, self._engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            read: T = await raw.whole(_looked(connection, work))
+            return read
+
+    async def transact(self, work: Work[T]) -> T:
+        """As `write`, for a unit that is a function: what it returns, once that is stored."""
+        if not self._is_sqlite:
+            async with self.write() as session:
+                return await work(session)
+        unit = _Whole(work)
+        self._units.put_nowait(unit)
+        result: T = await unit.committed
+        return result
+
+    async def insist(self, work: Work[T], *, sleep: Sleep = asyncio.sleep) -> T:
         """A unit of work that is repeated until the database takes it: for what must not be done anew because
         nobody could write it down. Raises what the work itself raises."""
         pause = FIRST_PAUSE
         while True:
             try:
-                async with self.write() as session:
-                    return await work(session)
+                return await self.transact(work)
             except SQLAlchemyError as error:
                 if not is_unavailable(error):
                     raise
@@ -262,11 +345,16 @@ class Database:
     # The writer
 
     async def _write_groups(self) -> None:
+        following: _Unit | _Whole | None = None
         while True:
-            first = await self._units.get()
-            group: list[_Unit] = []
+            first = following or await self._units.get()
+            following = None
+            group: list[_Unit | _Whole] = []
             try:
-                await self._write_group(first, group)
+                if isinstance(first, _Whole):
+                    following = await self._write_whole(first, group)
+                else:
+                    await self._write_group(first, group)
             except asyncio.CancelledError:
                 _fail([first, *group], DatabaseClosed())
                 raise
@@ -280,21 +368,54 @@ class Database:
                 for unit in group:
                     unit.succeed()
 
-    async def _write_group(self, first: _Unit, group: list[_Unit]) -> None:
+    async def _write_whole(self, first: _Whole, group: list[_Unit | _Whole]) -> _Unit | _Whole | None:
+        """Let `first`, and those like it that wait, do their work in one transaction and one step. Gives the
+        unit of the other kind that comes next, if one was met. Raises as `_write_group`."""
+        units: list[_Whole] = []
+        following: _Unit | _Whole | None = first
+        while isinstance(following, _Whole):
+            if not following.abandoned:
+                units.append(following)
+            following = None
+            if len(units) < LARGEST_GROUP and not self._units.empty():
+                following = self._units.get_nowait()
+        group.extend(units)
+        try:
+            if units:
+                await self._do_whole(units)
+        except BaseException:
+            if following is not None:
+                group.append(following)
+            raise
+        return following
+
+    async def _do_whole(self, units: Sequence[_Whole]) -> None:
+        writing = self._writing.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+        async with writing.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            before = raw.total_changes
+            await raw.whole(_in_transaction(connection, raw, units))
+            self._say_well(changed=raw.total_changes != before)
+
+    async def _write_group(self, first: _Unit, group: list[_Unit | _Whole]) -> None:
         """Let `first` and those that wait meanwhile do their work in one transaction. Raises if it can't be
         begun or committed."""
-        unit: _Unit | None = first
+        unit: _Unit | _Whole | None = first
         async with self._writing.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
             before = await self._changes(connection)
             while unit is not None:
-                if not unit.granted.cancelled():
+                if not unit.abandoned:
                     group.append(unit)
                     await self._let(unit, connection)
                 unit = None
                 if len(group) < LARGEST_GROUP and not self._units.empty():
                     unit = self._units.get_nowait()
             after = await self._changes(connection)
-        if self._troubled and (after is None or after != before):  # to store nothing proves nothing
+        self._say_well(changed=after is None or after != before)
+
+    def _say_well(self, *, changed: bool) -> None:
+        if self._troubled and changed:  # to store nothing proves nothing
             self._troubled = False
             log.warning("the database can be written again")
 
@@ -303,15 +424,18 @@ class Database:
         raw = (await connection.get_raw_connection()).driver_connection
         return getattr(raw, "total_changes", None)
 
-    async def _let(self, unit: _Unit, connection: AsyncConnection) -> None:
+    async def _let(self, unit: _Unit | _Whole, connection: AsyncConnection) -> None:
         """Wait until a unit has done its work. Raises its failure if that was the database's own."""
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        if isinstance(unit, _Whole):
+            await raw.whole(_each(connection, raw, [unit], apart=True))
+            return
         unit.granted.set_result(connection)
         failure = await asyncio.shield(unit.finished)
         if failure is None:
             return
-        raw = (await connection.get_raw_connection()).driver_connection
-        rolled_back = self._is_sqlite and not getattr(raw, "in_transaction", True)
-        if rolled_back or is_unavailable(failure):
+        if _is_lost(raw, failure):
             raise failure  # nor can the others' work be stored
         unit.fail(failure)
 
@@ -327,7 +451,7 @@ class Database:
         except sqlite3.Error as error:
             log.warning("the write-ahead log could not be emptied now: %s", error)
 
-    def _waiting(self) -> list[_Unit]:
+    def _waiting(self) -> list[_Unit | _Whole]:
         return [self._units.get_nowait() for _ in range(self._units.qsize())]
 
     def _say_trouble(self, error: Exception) -> None:
@@ -365,9 +489,58 @@ def newest_schema() -> str:
     return max(file.name[:4] for file in versions.iterdir() if file.name[:4].isdigit())
 
 
-def _fail(units: list[_Unit], error: BaseException) -> None:
+def _fail(units: Sequence[_Unit | _Whole], error: BaseException) -> None:
     for unit in units:
         unit.fail(error)
+
+
+async def _looked(connection: AsyncConnection, work: Work[T]) -> T:
+    session = AsyncSession(connection, expire_on_commit=False)
+    try:
+        return await work(session)
+    finally:
+        await session.close()
+        await connection.rollback()
+
+
+async def _in_transaction(connection: AsyncConnection, raw: Any, units: Sequence[_Whole]) -> None:
+    """All of `units` in one transaction; once more, each in its savepoint, where one of several fails."""
+    if not await _together(connection, raw, units, apart=False) and len(units) > 1:
+        await _together(connection, raw, units, apart=True)
+
+
+async def _together(connection: AsyncConnection, raw: Any, units: Sequence[_Whole], *, apart: bool) -> bool:
+    transaction = await connection.begin()
+    try:
+        well = await _each(connection, raw, units, apart=apart)
+    except BaseException:
+        with suppress(SQLAlchemyError):
+            await transaction.rollback()
+        raise
+    if well:
+        await transaction.commit()
+    else:
+        await transaction.rollback()
+    return well
+
+
+async def _each(connection: AsyncConnection, raw: Any, units: Sequence[_Whole], *, apart: bool) -> bool:
+    """False, and the rest is left, as soon as one fails that is not `apart`. Raises a unit's failure if that
+    was the database's own; its user is told all others."""
+    for unit in units:
+        failure = unit.do(connection, apart=apart)
+        if failure is None:
+            continue
+        if is_unavailable(failure) or (apart and _is_lost(raw, failure)):
+            raise failure  # nor can the others' work be stored
+        if not apart:
+            return False
+    return True
+
+
+def _is_lost(raw: Any, failure: BaseException) -> bool:
+    """Whether a unit's failure is that of the whole transaction."""
+    return not getattr(raw, "in_transaction", True) or is_unavailable(failure)
 
 
 async def _pragma(raw: Any, name: str) -> object:

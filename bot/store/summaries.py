@@ -9,10 +9,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.models import SummaryRow
+
+_ROWS = SummaryRow.__table__.c
+_OF_CONVERSATION = (
+    select(_ROWS.message_id, _ROWS.text, _ROWS.tokens)
+    .where(_ROWS.conversation_id == bindparam("conversation"))
+    .order_by(_ROWS.message_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +33,8 @@ class Summary:
 
 async def of_branch(session: AsyncSession, conversation_id: int, branch: Collection[int]) -> list[Summary]:
     """The summaries that were made of a branch, given by its messages' ids; the shortest beginning first."""
-    rows = await session.scalars(
-        select(SummaryRow)
-        .where(SummaryRow.conversation_id == conversation_id)
-        .order_by(SummaryRow.message_id)
-    )
-    return [Summary(row.message_id, row.text, row.tokens) for row in rows if row.message_id in branch]
+    rows = await session.execute(_OF_CONVERSATION, {"conversation": conversation_id})
+    return [Summary(message, text, tokens) for message, text, tokens in rows if message in branch]
 
 
 async def add(session: AsyncSession, conversation_id: int, summary: Summary, now: datetime) -> None:

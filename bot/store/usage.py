@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import delete, or_, select, tuple_
+from sqlalchemy import Row, bindparam, delete, or_, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -94,44 +95,34 @@ async def totals(
     }
 
 
-async def charged(session: AsyncSession, key: str) -> Charge | None:
-    """The charge of a turn, if it has one."""
-    return await session.get(Charge, key)
+async def charged(session: AsyncSession, key: str) -> bool:
+    """Whether a turn has its charge."""
+    return await _charge(session, key) is not None
 
 
 async def reserve(
     session: AsyncSession, key: str, platform: str, person: str, realm: str, tokens: int, now: datetime
 ) -> None:
-    """Charge a turn, which has no charge yet, one message and `tokens`."""
-    session.add(
-        Charge(
-            key=key,
-            platform=platform,
-            person=person,
-            realm=realm,
-            at=now,
-            messages=1,
-            tokens=tokens,
-            settled=False,
-        )
-    )
-    await session.flush()
-    await _add(session, platform, person, realm, now, messages=1, tokens=tokens)
+    """Charge a turn one message and `tokens`. One that has its charge keeps it."""
+    charge = {"key": key, "platform": platform, "person": person, "realm": realm, "at": now}
+    new = await session.scalar(_RESERVE, {**charge, "messages": 1, "tokens": tokens, "settled": False})
+    if new is not None:
+        await _add(session, platform, person, realm, now, messages=1, tokens=tokens)
 
 
 async def settle(session: AsyncSession, key: str, tokens: int) -> None:
     """Put what a turn really used in place of what was reserved for it, once."""
-    charge = await charged(session, key)
+    charge = await _charge(session, key)
     if charge is None or charge.settled:
         return
+    await session.execute(_SETTLE, {"turn": key, "used": tokens})
     difference = tokens - charge.tokens
-    charge.tokens, charge.settled = tokens, True
     await _add(session, charge.platform, charge.person, charge.realm, charge.at, tokens=difference)
 
 
 async def release(session: AsyncSession, key: str) -> None:
     """The turn came to nothing: take its reservation back. One that is settled stays."""
-    charge = await charged(session, key)
+    charge = await _charge(session, key)
     if charge is None or charge.settled:
         return
     await _add(
@@ -143,8 +134,7 @@ async def release(session: AsyncSession, key: str) -> None:
         messages=-charge.messages,
         tokens=-charge.tokens,
     )
-    await session.delete(charge)
-    await session.flush()
+    await session.execute(delete(Charge).where(Charge.key == key))
 
 
 async def prune(session: AsyncSession, now: datetime) -> None:
@@ -213,14 +203,31 @@ async def remove_quotas(session: AsyncSession, platform: str, realm: str, subjec
     return len(removed.all())
 
 
-_NEW = insert(UsageTotal)
+# Statements of every turn are built once, and of tables: what the mapper adds costs more than they do.
+_CHARGES = Charge.__table__.c
+_CHARGE = select(Charge.__table__).where(_CHARGES.key == bindparam("turn"))
+_RESERVE = (
+    insert(Charge.__table__)  # type: ignore[arg-type]
+    .on_conflict_do_nothing()
+    .returning(_CHARGES.key)
+)
+_SETTLE = (
+    update(Charge.__table__)  # type: ignore[arg-type]
+    .where(_CHARGES.key == bindparam("turn"))
+    .values(tokens=bindparam("used"), settled=True)
+)
+_NEW = insert(UsageTotal.__table__)  # type: ignore[arg-type]
 _ADD = _NEW.on_conflict_do_update(
     index_elements=["platform", "person", "realm", "period", "starts"],
     set_={
-        "messages": UsageTotal.messages + _NEW.excluded.messages,
-        "tokens": UsageTotal.tokens + _NEW.excluded.tokens,
+        "messages": UsageTotal.__table__.c.messages + _NEW.excluded.messages,
+        "tokens": UsageTotal.__table__.c.tokens + _NEW.excluded.tokens,
     },
 )
+
+
+async def _charge(session: AsyncSession, key: str) -> Row[Any] | None:
+    return (await session.execute(_CHARGE, {"turn": key})).first()
 
 
 async def _add(
