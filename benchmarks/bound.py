@@ -106,8 +106,9 @@ def main() -> None:
     fill(runner, rows)
     machine = Machine(runner, arguments.precision)
     print(
-        f"{arguments.shape}, weights {arguments.precision}, cache {arguments.cache}, {runner.instruction_set}, "
-        f"{runner.threads} threads; opened in {opening[0]:.2f} s, again in {opening[1]:.2f} s"
+        f"{arguments.shape}, weights {arguments.precision}, cache {arguments.cache}, "
+        f"{runner.instruction_set}, {runner.threads} threads; "
+        f"opened in {opening[0]:.2f} s, again in {opening[1]:.2f} s"
     )
     print(f"{'rows':>4} {'median ms':>10} {'bound ms':>9} {'share':>6} {'tokens/s':>9}")
     for count in BATCHES:

@@ -364,6 +364,7 @@ class Dispatcher:
 
     async def _attend(self, chat: ChatRef, party: Party, entry: Entry | None = None) -> None:
         """One turn of a conversation: of `entry`, if that is claimed already."""
+        over = False
         try:
             telling = self._telling.pop(chat, None)
             if telling is not None:  # what is being said there becomes the answer
@@ -373,8 +374,12 @@ class Dispatcher:
                 began = time.monotonic()
                 await self._see_through(entry)
                 self._turn_seconds += (time.monotonic() - began - self._turn_seconds) / 10
+        except GeneratorExit:  # the event loop is gone, and with it whatever could go on
+            over = True
+            raise
         finally:
-            self._leave(chat, party)
+            if not over:
+                self._leave(chat, party)
 
     def _leave(self, chat: ChatRef, party: Party) -> None:
         """A conversation's turn has ended; its slot is free."""
