@@ -123,6 +123,7 @@ class Dispatcher:
         limits = settings.limits
         self._backlog = Backlog(limits.waiting_per_person, limits.waiting)
         self._live: set[str] = set()  # platforms whose events are worked on as they come
+        self._caught_up: set[str] = set()  # those of which the backlog knows all that waits
         self._working: set[ChatRef] = set()  # conversations that are being answered
         self._held: dict[ChatRef, asyncio.Task[None]] = {}  # conversations that have to wait a while
         self._telling: dict[ChatRef, asyncio.Task[None]] = {}  # people who are being told to wait
@@ -211,7 +212,7 @@ class Dispatcher:
         """Whether nobody is before this event: it is claimed as it is stored, and gets its turn at once."""
         chat = event.chat
         return (
-            chat.platform in self._live
+            chat.platform in self._caught_up
             and not self._closing
             and self._backlog.queued == 0
             and len(self._working) < self._settings.limits.concurrent_turns
@@ -285,6 +286,7 @@ class Dispatcher:
             return list(await inbox.waiting(session, platform))
 
         self._take_up(await self._database.insist(begin, sleep=self._sleep))
+        self._caught_up.add(platform)  # only now can an event be known to be its conversation's first
 
     async def keep(self) -> None:
         """Renew the leases of what is being worked on, and take over those that have run out, until
