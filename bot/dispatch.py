@@ -42,6 +42,7 @@ from bot.config import Settings
 from bot.delivery import OutboxWorker, Sleep
 from bot.gate import Gate
 from bot.i18n import _, speaking
+from bot.languages import Languages
 from bot.services import Services
 from bot.store import inbox
 from bot.store.inbox import Entry
@@ -128,6 +129,7 @@ class Dispatcher:
         self._held: dict[ChatRef, asyncio.Task[None]] = {}  # conversations that have to wait a while
         self._telling: dict[ChatRef, asyncio.Task[None]] = {}  # people who are being told to wait
         self._running: set[asyncio.Task[None]] = set()
+        self._languages = Languages()
         self._last_try = asyncio.Lock()  # one at a time, so that none falls with another
         self._turn_seconds = USUAL_TURN
         self._began = time.monotonic()
@@ -139,7 +141,7 @@ class Dispatcher:
     async def publish(self, event: Event) -> None:
         """Take an event in. Returns once it is stored; what was stored before is passed over. When too many
         wait already it is stored with its refusal. Raises when it could not be stored."""
-        event = self._services.pairing.sealed(event)
+        event = self._languages.told(self._services.pairing.sealed(event))
         if not await self._wanted(event):
             return
         platform = event.chat.platform

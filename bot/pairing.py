@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from adapters.types import CommandInvoked, Event, MessageCreated
 
 COMMAND = "pair"
+LINKED = "payload"  # the argument of /start that a link to a Telegram bot carries: t.me/BOT?start=CODE
 TRIES = 5  # of one person in an hour
 ALL_TRIES = 200  # of all people together
 HOUR = timedelta(hours=1)
@@ -55,6 +56,8 @@ class Pairing:
         message that is nothing else becomes the command."""
         if not self.open:
             return event
+        if isinstance(event, CommandInvoked) and _CODE.fullmatch(event.arguments.get(LINKED, "")):
+            event = replace(event, name=COMMAND, arguments={"code": event.arguments[LINKED]})
         if isinstance(event, CommandInvoked) and event.name == COMMAND:
             given = {name: self._seal_text(value) for name, value in event.arguments.items()}
             return replace(event, arguments=given)

@@ -119,7 +119,7 @@ async def conversation(
 
 
 async def person(session: AsyncSession, who: types.Person, platform: str, now: datetime) -> Person:
-    """The person, with the name and language that they have now."""
+    """The person, with the name that they have now, and the language that was last told."""
     found = await session.scalar(_PERSON, {"platform": platform, "platform_id": who.id})
     if found is None:
         found = Person(
@@ -127,8 +127,8 @@ async def person(session: AsyncSession, who: types.Person, platform: str, now: d
         )
         session.add(found)
         await session.flush()
-    elif (found.name, found.language) != (who.name, who.language):
-        found.name, found.language = who.name, who.language
+    elif (found.name, found.language) != (who.name, who.language or found.language):
+        found.name, found.language = who.name, who.language or found.language
     return found
 
 
