@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -361,7 +361,11 @@ class Dispatcher:
                 self._start(self._attend(chat, party), f"conversation {chat}")
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        task = self._tasks.create_task(work, name=name)
+        try:
+            task = self._tasks.create_task(work, name=name)
+        except RuntimeError:  # the task group has ended, and the run with it
+            work.close()
+            raise
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -388,9 +392,10 @@ class Dispatcher:
     def _leave(self, chat: ChatRef, party: Party) -> None:
         """A conversation's turn has ended; its slot is free."""
         self._working.discard(chat)
-        if self._backlog.waiting_in(chat):
-            self._ready(chat, party)
-        self._fill()
+        with suppress(RuntimeError):  # the run has ended, and nothing new begins
+            if self._backlog.waiting_in(chat):
+                self._ready(chat, party)
+            self._fill()
 
     async def _claim(self, chat: ChatRef, party: Party) -> Entry | None:
         age = timedelta(seconds=time.monotonic() - self._began)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -89,8 +89,9 @@ async def test_a_full_disk_and_a_read_only_database(
     assert await chorus.count(InboxRow.id > 0) == 2
 
 
-@contextmanager
-def held_by_another_process(file: str) -> Iterator[None]:
+@asynccontextmanager
+async def held_by_another_process(file: str) -> AsyncIterator[None]:
+    """Waits off the event loop: a transaction of the bot's may be under way, and has to end first."""
     program = (
         "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "held.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
@@ -98,7 +99,7 @@ def held_by_another_process(file: str) -> Iterator[None]:
     arguments = [sys.executable, "-c", program, file]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
+        assert await asyncio.to_thread(process.stdout.readline) == b"held\n"
         yield
 
 
@@ -116,7 +117,7 @@ async def test_a_database_locked_by_another_process_for_longer_than_anyone_waits
     async with chorus.serving(telegram):
         question = await dm.says(alice, "Hello")
         await telegram.until(lambda: dm.drafts)
-        with held_by_another_process(file):
+        async with held_by_another_process(file):
             chorus.engine.release()
             further = await dm.says(alice, "Are you there?")
             async with asyncio.timeout(20):
