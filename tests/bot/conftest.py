@@ -39,7 +39,7 @@ class Chorus:
         self.models: dict[str, ScriptedEngine] = {}  # further ones that can be loaded
         self.codes: list[str] = []  # shown at the start, to become the owner
         self.clock: Clock = utc_now
-        self.hurried = False  # the platforms take any number of messages
+        self.hurried = True  # the platforms take any number of messages, or else as many as they say
         self.sleep: Sleep = asyncio.sleep  # of whatever waits before it tries again
 
     def settings(self, **overrides: Any) -> Settings:

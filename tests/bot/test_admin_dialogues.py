@@ -22,7 +22,6 @@ from tests.fakes.telegram import FakeTelegram
 def house(
     request: pytest.FixtureRequest, chorus: Chorus, discord: FakeDiscord, telegram: FakeTelegram
 ) -> House:
-    chorus.hurried = True
     made: House = HOUSES[request.param](discord if request.param == "discord" else telegram)
     return made
 

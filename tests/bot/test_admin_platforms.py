@@ -21,13 +21,11 @@ from tests.fakes.telegram import FakeTelegram
 
 @pytest.fixture
 def on_discord(chorus: Chorus, discord: FakeDiscord) -> DiscordHouse:
-    chorus.hurried = True
     return DiscordHouse(discord)
 
 
 @pytest.fixture
 def on_telegram(chorus: Chorus, telegram: FakeTelegram) -> TelegramHouse:
-    chorus.hurried = True
     return TelegramHouse(telegram)
 
 
@@ -136,7 +134,6 @@ async def test_an_anonymous_administrator_is_one_and_is_not_another_groups(
 
 
 async def test_a_topic_has_settings_of_its_own(chorus: Chorus, telegram: FakeTelegram) -> None:
-    chorus.hurried = True
     keeper = telegram.person("Keeper")
     forum = telegram.group("Forum", forum=True)
     forum.joins(keeper, "administrator")

@@ -53,7 +53,6 @@ def counting() -> Iterator[Counted]:
 async def test_a_message_on_discord_costs_few_statements(chorus: Chorus, discord: FakeDiscord) -> None:
     dora = discord.person("Dora")
     dm = discord.direct(dora)
-    chorus.hurried = True
     async with chorus.serving(discord):
         await dm.answer(to=await dm.says(dora, "What I know of you is remembered"))
         await _sent(chorus, 1)
@@ -68,7 +67,6 @@ async def test_a_message_on_discord_costs_few_statements(chorus: Chorus, discord
 async def test_a_message_on_telegram_costs_few_statements(chorus: Chorus, telegram: FakeTelegram) -> None:
     tim = telegram.person("Tim")
     dm = telegram.direct(tim)
-    chorus.hurried = True
     async with chorus.serving(telegram):
         await dm.answer(to=await dm.says(tim, "What I know of you is remembered"))
         await _sent(chorus, 1)

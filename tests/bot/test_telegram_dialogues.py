@@ -126,7 +126,6 @@ async def test_each_topic_is_a_conversation_of_its_own(chorus: Chorus, telegram:
 async def test_commands(chorus: Chorus, telegram: FakeTelegram) -> None:
     alice = telegram.person("Alice")
     dm = telegram.direct(alice)
-    chorus.hurried = True
     async with chorus.serving(telegram):
         welcome = await dm.answer(to=await dm.says(alice, "/start"))
         assert "I am Chorus" in welcome.text
@@ -252,7 +251,6 @@ async def test_what_no_longer_fits_is_dropped_and_told_once(chorus: Chorus, tele
     dm = telegram.direct(alice)
     chorus.engine = ScriptedEngine(context_length=100)
     answers = []
-    chorus.hurried = True
     async with chorus.serving(telegram, model={"max_tokens": 10}):
         for number in range(12):
             question = await dm.says(alice, f"Message number {number} of this long conversation")
