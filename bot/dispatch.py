@@ -84,6 +84,10 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
+class RunEnded(Exception):
+    """The run is over: no task can be begun any more."""
+
+
 class Dispatcher:
     """Runs what comes in. Its tasks live in the task group that it is given: one for each conversation that
     is being answered, and one for each event that does not wait.
@@ -363,9 +367,9 @@ class Dispatcher:
     def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         try:
             task = self._tasks.create_task(work, name=name)
-        except RuntimeError:  # the task group has ended, and the run with it
+        except RuntimeError as error:  # the task group has ended
             work.close()
-            raise
+            raise RunEnded from error
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -392,7 +396,7 @@ class Dispatcher:
     def _leave(self, chat: ChatRef, party: Party) -> None:
         """A conversation's turn has ended; its slot is free."""
         self._working.discard(chat)
-        with suppress(RuntimeError):  # the run has ended, and nothing new begins
+        with suppress(RunEnded):  # nothing new begins
             if self._backlog.waiting_in(chat):
                 self._ready(chat, party)
             self._fill()
