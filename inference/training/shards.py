@@ -86,16 +86,13 @@ class ShardWriter:
         self._tokens += len(tokens)
         self._counted += sum(counted)
         self._shards[-1] += 1
-        for file, values in zip(
-            self._files,
-            (
-                np.asarray(tokens, self._dtype),
-                np.asarray(counted, np.uint8),
-                np.asarray([self._in_shard], np.int64),
-            ),
-            strict=True,
-        ):
-            file.write(values.tobytes())
+        contents = (
+            np.asarray(tokens, self._dtype).tobytes(),
+            np.asarray(counted, np.uint8).tobytes(),
+            np.asarray([self._in_shard], np.int64).tobytes(),
+        )
+        for file, content in zip(self._files, contents, strict=True):
+            file.write(content)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
