@@ -1,4 +1,4 @@
-"""Texts and chats out of files, one at a time. Knows nothing of tokens.
+"""Texts and chats, one at a time: out of files, or made up. Knows nothing of tokens.
 
 `.jsonl` holds an object a line: `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"text": ...}`, with
 a `source` beside it if need be. `.txt` is read in pieces of whole lines. Either may be compressed (`.xz`).
@@ -13,10 +13,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
+from random import Random
 from typing import IO, Any
 
 from inference.training.errors import CorpusError
 from inference.training.recipe import CorpusRecipe
+from inference.training.talks import talks
+from inference.training.talks.change import other_hands, other_names
 
 ROLES = ("system", "user", "assistant")
 PIECE = 16_000  # characters of a text file that make a document
@@ -54,16 +57,38 @@ def read(files: Iterable[Path], progress: Progress) -> Iterator[Document]:
                 yield document
 
 
-def read_corpus(corpus: CorpusRecipe, folder: Path, progress: Progress) -> Iterator[Document]:
-    """The documents of a recipe's corpus, whose files lie in the folder. Raises CorpusError."""
-    for document in read(files_of(corpus, folder), progress):
-        if corpus.sources and document.source not in corpus.sources:
-            continue
+def read_corpus(corpus: CorpusRecipe, folder: Path, progress: Progress, seed: str) -> Iterator[Document]:
+    """The documents of a recipe's corpus, whose files lie in the folder. What is drawn at random is the same
+    for the same seed. Raises CorpusError."""
+    found = _made_up(corpus, progress, seed) if corpus.talks else _chosen(corpus, folder, progress, seed)
+    for document in found:
         lacking = document.messages and document.messages[0].role != "system"
         if corpus.system is not None and lacking:
             yield replace(document, messages=(Message("system", corpus.system), *document.messages))
         else:
             yield document
+
+
+def _made_up(corpus: CorpusRecipe, progress: Progress, seed: str) -> Iterator[Document]:
+    """Progress in conversations."""
+    wanted = corpus.count or 0
+    for number, talk in enumerate(talks(corpus.talks, wanted, seed), 1):
+        progress("talks", number, wanted)
+        yield Document(messages=tuple(Message(role, content) for role, content in talk), source="talks")
+
+
+def _chosen(corpus: CorpusRecipe, folder: Path, progress: Progress, seed: str) -> Iterator[Document]:
+    """What of the files is wanted, changed as the recipe says."""
+    rng = Random(seed)
+    for document in read(files_of(corpus, folder), progress):
+        if corpus.sources and document.source not in corpus.sources:
+            continue
+        talk = [(message.role, message.content) for message in document.messages]
+        if corpus.swap_names:
+            talk = other_names(rng, talk)
+        if corpus.vary:
+            talk = other_hands(rng, talk)
+        yield replace(document, messages=tuple(Message(role, content) for role, content in talk))
 
 
 def files_of(corpus: CorpusRecipe, folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from inference.training.corpus import Document, Progress, files_of, read_corpus
 from inference.training.recipe import CorpusRecipe, Recipe
 from inference.training.shards import Index, ShardWriter, read_index
+from inference.training.talks import edition
 from inference.training.vocabulary import TOKENIZER, Vocabulary, learn
 
 BATCH = 256  # documents encoded at a time
@@ -66,12 +67,14 @@ def prepare(recipe: Recipe, data: Path, workshop: Workshop, progress: Progress) 
     words = hashlib.sha256((workshop.tokenizer / TOKENIZER).read_bytes()).hexdigest()
     indexes = {}
     for name, corpus in recipe.corpora.items():
-        made_of = _made_of(corpus.model_dump(mode="json"), recipe.train.row, words, _sizes([corpus], data))
+        seed = _seed(recipe, name)
+        kind = corpus.model_dump(mode="json")
+        made_of = _made_of(kind, seed, recipe.train.row, words, _sizes([corpus], data))
         folder = workshop.shards(name)
         index = read_index(folder)
         if index is None or index.made_of != made_of:
             writer = ShardWriter(folder, vocabulary=vocabulary.size, row=recipe.train.row, made_of=made_of)
-            documents = read_corpus(corpus, data, progress)
+            documents = read_corpus(corpus, data, progress, seed)
             index = write(documents, vocabulary, recipe.train.row, writer, folder)
         indexes[name] = index
     return indexes
@@ -172,21 +175,29 @@ def _joined(one: Piece, other: Piece) -> Piece:
 def _tokenizer(recipe: Recipe, data: Path, workshop: Workshop, progress: Progress) -> Vocabulary:
     """The workshop's tokenizer, learnt if it isn't there or was learnt from something else."""
     said = recipe.tokenizer
-    corpora = [recipe.corpora[name] for name in said.corpora or recipe.corpora]
-    kinds = [corpus.model_dump(mode="json") for corpus in corpora]
-    made_of = _made_of(said.vocabulary, kinds, _sizes(corpora, data))
+    corpora = {_seed(recipe, name): recipe.corpora[name] for name in said.corpora or recipe.corpora}
+    kinds = [(seed, corpus.model_dump(mode="json")) for seed, corpus in corpora.items()]
+    made_of = _made_of(said.vocabulary, kinds, _sizes(list(corpora.values()), data))
     mark = workshop.tokenizer / "made_of"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != made_of:
-        documents = chain.from_iterable(read_corpus(corpus, data, progress) for corpus in corpora)
+        documents = chain.from_iterable(
+            read_corpus(corpus, data, progress, seed) for seed, corpus in corpora.items()
+        )
         learn(documents, said.vocabulary).save(workshop.tokenizer, recipe.model.context)
         mark.write_text(made_of, encoding="utf-8")
     return Vocabulary.open(workshop.tokenizer)
 
 
-def _sizes(corpora: list[CorpusRecipe], data: Path) -> list[tuple[str, int, int]]:
-    """What tells a changed file from the one that was read."""
+def _seed(recipe: Recipe, corpus: str) -> str:
+    return f"{recipe.seed} {corpus}"
+
+
+def _sizes(corpora: list[CorpusRecipe], data: Path) -> list[tuple[str, int, int] | str]:
+    """What tells a changed file from the one that was read, and changed talks from those that were told."""
     files = [file for corpus in corpora for file in files_of(corpus, data)]
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    sizes = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    told = [edition()] if any(corpus.talks or corpus.swap_names or corpus.vary for corpus in corpora) else []
+    return [*sizes, *told]
 
 
 def _made_of(*what: object) -> str:

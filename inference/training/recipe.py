@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inference.training.errors import RecipeError
 
@@ -31,9 +31,36 @@ class TokenizerRecipe(_Part):
 
 
 class CorpusRecipe(_Part):
-    files: tuple[str, ...] = Field(min_length=1, description=".jsonl or .txt, or either with .xz.")
+    """Texts and chats out of files, or conversations that are made up."""
+
+    files: tuple[str, ...] = Field((), description=".jsonl or .txt, or either with .xz.")
     sources: tuple[str, ...] = Field((), description="Only what says one of these as its `source`.")
+    swap_names: bool = Field(False, description="First names that people tell are swapped for others.")
+    vary: bool = Field(False, description="Some of what people write gets other case, ends and spelling.")
+    talks: tuple[str, ...] = Field((), description="Kinds of made-up talk.")
+    count: int | None = Field(None, ge=1, description="How many of those conversations.")
     system: str | None = Field(None, description="The system message of chats that have none.")
+
+    @model_validator(mode="after")
+    def _files_or_talks(self) -> Self:
+        if bool(self.files) == bool(self.talks):
+            raise ValueError("a corpus names either files or talks")
+        if bool(self.talks) != (self.count is not None):
+            raise ValueError("count says how many talks there are to be; name both or neither")
+        if self.talks and (self.sources or self.swap_names or self.vary):
+            raise ValueError("sources, swap_names and vary are for files, not for talks")
+        return self
+
+    @field_validator("talks")
+    @classmethod
+    def _talks_are_known(cls, said: tuple[str, ...]) -> tuple[str, ...]:
+        if said:
+            from inference.training.talks import TALKS
+
+            for name in said:
+                if name not in TALKS:
+                    raise ValueError(f"there is no talk {name!r}{_nearest(name, list(TALKS))}")
+        return said
 
 
 class LlamaRecipe(_Part):

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from inference.training.corpus import Document, Message, read
+from inference.training.corpus import Document, Message, read, read_corpus
 from inference.training.errors import CorpusError, WorkshopError
 from inference.training.prepare import Workshop, encode, prepare, write
+from inference.training.recipe import CorpusRecipe
 from inference.training.shards import Shards, ShardWriter
 from inference.training.vocabulary import Vocabulary, learn
 from tests.training import corpora
@@ -185,6 +186,47 @@ def test_a_corpus_may_take_some_sources_and_lend_them_a_system_message(tmp_path:
     system = Vocabulary.open(workshop.tokenizer).roles["system"]
     assert all(shards.tokens(number)[1] == system for number in range(len(shards)))
     assert len({shards.tokens(number)[2:8].tobytes() for number in range(len(shards))}) == 2
+
+
+def test_talks_need_no_files_and_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    def made(folder: str, seed: int) -> list[list[int]]:
+        talk = {"talks": ["copying", "groups"], "count": 90}
+        recipe = corpora.recipe(seed=seed, corpora={"chats": talk, "text": {"files": ["text.txt"]}})
+        workshop = Workshop(tmp_path / folder)
+        index = prepare(recipe, data, workshop, progress)["chats"]
+        assert index.documents >= 90
+        shards = Shards(workshop.shards("chats"))
+        return [shards.tokens(number).tolist() for number in range(len(shards))]
+
+    def progress(what: str, done: int, total: int) -> None:
+        assert 0 <= done <= total
+        seen.add(what)
+
+    seen: set[str] = set()
+    data = corpora.data(tmp_path / "data")
+    once = made("one", 3)
+    assert seen == {"talks", "text.txt"}
+    assert once == made("two", 3)
+    assert once != made("three", 4)
+
+
+def test_names_and_typing_of_a_corpus_vary_and_answers_follow(tmp_path: Path) -> None:
+    data = corpora.data(tmp_path / "data")
+    varied = CorpusRecipe(files=("chats.jsonl.xz",), swap_names=True, vary=True)
+    plain = CorpusRecipe(files=("chats.jsonl.xz",))
+
+    once, again = (list(read_corpus(varied, data, corpora.quiet, "3 chats")) for _ in range(2))
+    as_it_is = list(read_corpus(plain, data, corpora.quiet, "3 chats"))
+
+    assert once == again
+    assert len(once) == len(as_it_is)
+    greeted = [one.messages[-1 if one.messages[0].role == "user" else 2].content for one in once]
+    assert len(set(greeted)) > 40
+    for one in once:
+        [hello, *later] = [message.content for message in one.messages if message.role == "assistant"]
+        name = hello.removeprefix("Hello ").split("!")[0]
+        assert all(answer.startswith(f"Your name is {name}, ") for answer in later)
+        assert name.casefold() in next(m.content for m in one.messages if m.role == "user").casefold()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ def test_a_recipe_in_a_file_is_read(tmp_path: Path) -> None:
         ("mix = { chat = 1.0 }", "mix = { chat = 0 }", "more than 0"),
         ('"llama"', '"lama"', "'lama'"),
         ("rate = 0.01", "rate = fast", "not valid TOML"),
+        ('files = ["chat.jsonl"]', "", "corpora.chat: a corpus names either files or talks"),
+        (
+            'files = ["chat.jsonl"]',
+            'talks = ["coping"]\ncount = 9',
+            "no talk 'coping'; did you mean copying?",
+        ),
+        ('files = ["chat.jsonl"]', 'talks = ["copying"]', "count says how many talks"),
+        ('files = ["chat.jsonl"]', 'talks = ["copying"]\ncount = 0', "greater than or equal to 1, not 0"),
+        ('files = ["chat.jsonl"]', 'talks = ["copying"]\ncount = 9\nvary = true', "for files, not for talks"),
+        ('files = ["chat.jsonl"]', 'files = ["chat.jsonl"]\ncount = 9', "count says how many talks"),
     ],
 )
 def test_a_mistake_is_named_in_a_sentence(tmp_path: Path, good: str, bad: str, said: str) -> None:
