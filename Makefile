@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := adapters benchmarks bot docs hatch_build.py inference migrations tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow check format docs texts wheel bench-engine soak smalltalk chaos bench-database bench-pipeline clean
+.PHONY: help install run test test-slow check format docs texts wheel bench-engine soak smalltalk chaos bench-database bench-pipeline bench-families clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -127,6 +127,12 @@ bench-database: $(VENV)/.installed-dev ## what a message costs with MESSAGES=500
 
 bench-pipeline: $(VENV)/.installed-dev ## messages a second through the whole bot, with a model that needs no time
 	@$(BIN)/python -m benchmarks.pipeline
+
+DATA ?= data
+TOKENS ?= 2000000
+
+bench-families: $(VENV)/.installed-dev ## transformer and recurrent models trained alike on DATA=folder, TOKENS=2000000
+	@$(BIN)/python -m benchmarks.families --data $(DATA) --tokens $(TOKENS)
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -33,6 +33,11 @@ class Engine(Protocol):
     def cancel(self, request_id: str) -> bool:
         """End a running request: its stream gives what is decoded, then Finished(CANCELLED). False if no such
         request runs."""
+        ...
+
+    def forget(self, topics: Collection[str]) -> None:
+        """Drop what is kept of earlier requests about these topics, in memory and on disk: soon, at the
+        latest when the engine is closed. What still runs ends as usual and is not kept."""
         ...
 
     async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:

@@ -87,14 +87,15 @@ class Request:
     `prompt_token_ids`: exactly one of the two. If the last message is the assistant's, the answer goes on
     from it. `id` names it for `Engine.cancel`.
 
-    `client` is whoever the engine shall be fair to: clients take turns by the tokens that they were served,
-    however many requests each has. A higher `priority` goes first. A request that has not ended `deadline`
-    after it came ends with EXPIRED."""
+    `topic` is what it is about, for `Engine.forget`. `client` is whoever the engine shall be fair to: clients
+    take turns by the tokens that they were served, however many requests each has. A higher `priority` goes
+    first. A request that has not ended `deadline` after it came ends with EXPIRED."""
 
     messages: Sequence[ChatMessage] | None = None
     prompt_token_ids: Sequence[int] | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    topic: str = ""
     client: str = ""
     priority: int = 0
     deadline: timedelta | None = None

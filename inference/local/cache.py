@@ -1,5 +1,8 @@
 """The KV cache's bookkeeping: which block belongs to whom. Knows nothing of tensors or models.
 
+`Cache` is what a scheduler asks of any cache: `BlockManager` keeps transformers' keys and values here,
+`states.StateManager` the states of recurrent models.
+
 The pool is `total` blocks of `size` tokens each. A block is in exactly one of three states:
 
     free     nobody needs what it holds
@@ -13,7 +16,7 @@ that begin with the same tokens share the blocks of what they have in common. A 
 its path; therefore a node that is held has only held ancestors, and eviction can go from the leaves.
 
 What is evicted can be kept elsewhere, in a `Spill`, and comes back from there when its prefix is asked for
-again: the tree goes on where it was.
+again: the tree goes on where it was. What belongs to a topic that was forgotten is kept nowhere.
 
 Everything here belongs to the model thread; nothing is locked.
 """
@@ -24,7 +27,20 @@ import hashlib
 import heapq
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+
+class Topic:
+    """What requests are about. Once it is `forgotten`, whatever was computed for it is no longer kept; who
+    asks about the same again gets another."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.forgotten = False
+
+
+NO_TOPIC = Topic("")
 
 
 class Spill(Protocol):
@@ -32,8 +48,12 @@ class Spill(Protocol):
 
     def has(self, key: bytes) -> bool: ...
 
-    def save(self, key: bytes, block: int) -> None:
+    def save(self, key: bytes, block: int, topic: str) -> None:
         """Keep a block's contents; it will be written over when this returns. May decline."""
+        ...
+
+    def forget(self, topic: str) -> None:
+        """Keep nothing of what was saved for a topic."""
         ...
 
     def load(self, key: bytes, block: int) -> bool:
@@ -41,12 +61,93 @@ class Spill(Protocol):
         ...
 
 
+class Table(Protocol):
+    """What one sequence holds of a cache."""
+
+    @property
+    def blocks(self) -> list[int]:
+        """As its next `row.Row` has them."""
+        ...
+
+
+T = TypeVar("T", bound=Table)
+
+
+class Cache(Protocol[T]):
+    """Hands out the blocks of a pool and remembers prefixes: free + held + cached = total, always."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def held(self) -> int: ...
+
+    @property
+    def cached(self) -> int: ...
+
+    def acquire(self, tokens: Sequence[int], topic: str = "") -> T:
+        """A table that already holds the longest cached prefix of `tokens`, but never all of them: the last
+        token is always left to be computed, because its logits are wanted."""
+        ...
+
+    def prefix(self, table: T) -> int:
+        """How many tokens of a table just acquired need not be computed."""
+        ...
+
+    def has_room(self, table: T, length: int) -> bool:
+        """Whether a table just acquired could grow to `length` tokens now, evicting all that is cached."""
+        ...
+
+    def chunk(self, table: T, computed: int, count: int) -> int:
+        """How many of the `count` tokens behind the first `computed` to compute in one step: one or more."""
+        ...
+
+    def reserve(self, table: T, length: int) -> bool:
+        """Give `table` what it needs until it has `length` tokens, evicting what is cached if need be. False
+        if there is not enough; then nothing has changed but what was evicted."""
+        ...
+
+    def commit(self, table: T, tokens: Sequence[int], computed: int) -> None:
+        """A step has computed the table's tokens up to `computed`; from now on others can share them."""
+        ...
+
+    def fork(self, table: T) -> tuple[T, list[tuple[int, int]]] | None:
+        """A second table over the same tokens, and the copies that the caller has to make for it: (source,
+        target) block numbers. None if there are not enough blocks."""
+        ...
+
+    def release(self, table: T) -> None:
+        """The sequence has ended or been preempted: what can be shared stays cached, the rest is free."""
+        ...
+
+    def clear(self) -> None:
+        """Forget every prefix that no sequence runs on."""
+        ...
+
+    def spill_newest(self, count: int) -> None:
+        """Hand the `count` blocks used last to the spill, because the pool is about to go."""
+        ...
+
+    def forget(self, topic: str) -> None:
+        """Keep nothing of what was computed for a topic: what nobody runs on is free at once, the rest is not
+        spilled when its time comes."""
+        ...
+
+    def check_integrity(self) -> None:
+        """Raises AssertionError unless every block is in exactly one state and every count is right."""
+        ...
+
+
 class Node:
-    """A full block in the prefix tree. `tokens` are the block's own; the path gives those before."""
+    """A full block in the prefix tree. `tokens` are the block's own; the path gives those before. `topic` is
+    that of a request that has these tokens."""
 
-    __slots__ = ("_key", "block", "children", "holders", "last_used", "parent", "tokens")
+    __slots__ = ("_key", "block", "children", "holders", "last_used", "parent", "tokens", "topic")
 
-    def __init__(self, block: int, tokens: tuple[int, ...], parent: Node | None) -> None:
+    def __init__(self, block: int, tokens: tuple[int, ...], parent: Node | None, topic: Topic) -> None:
         self._key: bytes | None = b"" if parent is None else None
         self.block = block
         self.tokens = tokens
@@ -54,6 +155,7 @@ class Node:
         self.children: dict[tuple[int, ...], Node] = {}
         self.holders = 0  # sequences that run on this block
         self.last_used = 0  # the manager's logical time
+        self.topic = topic
 
     @property
     def key(self) -> bytes:
@@ -72,9 +174,10 @@ def chain(before: bytes, tokens: Sequence[int]) -> bytes:
 class BlockTable:
     """The blocks of one sequence, in order: first `nodes` (in the tree, shared, full), then private ones."""
 
-    __slots__ = ("nodes", "private")
+    __slots__ = ("nodes", "private", "topic")
 
-    def __init__(self) -> None:
+    def __init__(self, topic: Topic = NO_TOPIC) -> None:
+        self.topic = topic
         self.nodes: list[Node] = []
         self.private: list[int] = []
 
@@ -95,12 +198,13 @@ class BlockManager:
         self.total = total
         self.size = size  # tokens a block
         self._free = list(range(total - 1, -1, -1))  # taken from the end: low numbers first
-        self._root = Node(-1, (), None)
+        self._root = Node(-1, (), None, NO_TOPIC)
         self._idle: list[tuple[int, int, Node]] = []  # heap of leaves that may be evicted; stale entries too
         self._cached = 0
         self._held = 0
         self._time = 0
         self._spill = spill
+        self._topics: WeakValueDictionary[str, Topic] = WeakValueDictionary()  # that something is kept of
 
     @property
     def free(self) -> int:
@@ -114,25 +218,36 @@ class BlockManager:
     def held(self) -> int:
         return self._held
 
-    def acquire(self, tokens: Sequence[int]) -> BlockTable:
+    def acquire(self, tokens: Sequence[int], topic: str = "") -> BlockTable:
         """A table that already holds the longest cached prefix of `tokens`, but never all of them: the last
         token is always left to be computed, because its logits are wanted."""
-        table = BlockTable()
+        table = BlockTable(self._topic(topic))
         node = self._root
         for start in range(0, len(tokens) - self.size, self.size):
             wanted = tuple(tokens[start : start + self.size])
-            child = node.children.get(wanted) or self._restore(node, wanted)
+            child = node.children.get(wanted) or self._restore(node, wanted, table.topic)
             if child is None:
                 break
-            self._hold(child)
-            table.nodes.append(child)
+            self._join(table, child)
             node = child
         return table
+
+    def prefix(self, table: BlockTable) -> int:
+        """See `Cache.prefix`."""
+        return len(table.nodes) * self.size
+
+    def has_room(self, table: BlockTable, length: int) -> bool:
+        """See `Cache.has_room`."""
+        return self._missing(table, length) <= self.free + self.cached
+
+    def chunk(self, table: BlockTable, computed: int, count: int) -> int:
+        """See `Cache.chunk`: wherever a chunk ends, its full blocks can be shared."""
+        return count
 
     def fork(self, table: BlockTable) -> tuple[BlockTable, list[tuple[int, int]]] | None:
         """A second table over the same tokens: full blocks are shared, the others get copies, which the
         caller has to make: (source, target) block numbers. None if there are not enough blocks."""
-        other = BlockTable()
+        other = BlockTable(table.topic)
         for node in table.nodes:
             self._hold(node)
             other.nodes.append(node)
@@ -144,7 +259,7 @@ class BlockManager:
     def reserve(self, table: BlockTable, length: int) -> bool:
         """Give `table` room for `length` tokens in all, evicting what is cached if need be. False if there is
         not enough; then nothing has changed but what was evicted."""
-        missing = -(-length // self.size) - len(table)
+        missing = self._missing(table, length)
         while len(self._free) < missing:
             if not self._evict():
                 return False
@@ -164,12 +279,11 @@ class BlockManager:
             self._held -= 1
             child = node.children.get(key)
             if child is None:
-                child = node.children[key] = Node(block, key, node)
+                child = node.children[key] = Node(block, key, node, table.topic)
                 self._cached += 1
             else:
                 self._free.append(block)
-            self._hold(child)
-            table.nodes.append(child)
+            self._join(table, child)
             node = child
 
     def release(self, table: BlockTable) -> None:
@@ -198,8 +312,19 @@ class BlockManager:
         if self._spill is None or count < 1:
             return
         for node in sorted(self._walk(), key=lambda one: one.last_used)[-count:]:
-            if not self._spill.has(node.key):
-                self._spill.save(node.key, node.block)
+            self._keep(node)
+
+    def forget(self, topic: str) -> None:
+        """Keep nothing of what was computed for a topic: what nobody runs on is free at once, the rest is not
+        spilled when its time comes. Others who have the same tokens compute them again."""
+        found = self._topics.pop(topic, None)
+        if found is not None:
+            found.forgotten = True
+            for node in reversed(list(self._walk())):  # a node comes after its children
+                if node.topic is found and not node.children and node.holders == 0:
+                    self._drop(node)
+        if self._spill is not None:
+            self._spill.forget(topic)
 
     def check_integrity(self) -> None:
         """Raises AssertionError unless every block is in exactly one state and every count is right."""
@@ -213,6 +338,19 @@ class BlockManager:
         assert len(set(known)) == len(known), "a block is in two places"
         for node in held_nodes:
             assert node.parent is self._root or (node.parent and node.parent.holders), "a held path has a gap"
+
+    def _topic(self, name: str) -> Topic:
+        return self._topics.setdefault(name, Topic(name)) if name else NO_TOPIC
+
+    def _join(self, table: BlockTable, node: Node) -> None:
+        """Let a table go on with a node, which is its topic's own where that of another was forgotten."""
+        self._hold(node)
+        table.nodes.append(node)
+        if node.topic.forgotten:
+            node.topic = table.topic
+
+    def _missing(self, table: BlockTable, length: int) -> int:
+        return -(-length // self.size) - len(table)
 
     def _hold(self, node: Node) -> None:
         if node.holders == 0:
@@ -232,18 +370,26 @@ class BlockManager:
             gone = node.parent is None or node.parent.children.get(node.tokens) is not node
             if gone or node.holders or node.children or node.last_used != last_used:
                 continue  # used again since it was offered
-            assert node.parent is not None
-            if self._spill is not None and not self._spill.has(node.key):
-                self._spill.save(node.key, node.block)
-            del node.parent.children[node.tokens]
-            self._cached -= 1
-            self._free.append(node.block)
-            if node.parent is not self._root:
-                self._offer(node.parent)
+            self._keep(node)
+            self._drop(node)
             return True
         return False
 
-    def _restore(self, parent: Node, tokens: tuple[int, ...]) -> Node | None:
+    def _keep(self, node: Node) -> None:
+        """Hand a block to the spill, unless it is there already."""
+        if self._spill is not None and not node.topic.forgotten and not self._spill.has(node.key):
+            self._spill.save(node.key, node.block, node.topic.name)
+
+    def _drop(self, node: Node) -> None:
+        """Free a leaf that nobody holds."""
+        assert node.parent is not None
+        del node.parent.children[node.tokens]
+        self._cached -= 1
+        self._free.append(node.block)
+        if node.parent is not self._root:
+            self._offer(node.parent)
+
+    def _restore(self, parent: Node, tokens: tuple[int, ...], topic: Topic) -> Node | None:
         """Bring a block back from the spill, as a child of `parent`; None if it isn't there."""
         if self._spill is None or not self._spill.has(key := chain(parent.key, tokens)):
             return None
@@ -253,7 +399,7 @@ class BlockManager:
         if not self._spill.load(key, block):
             self._free.append(block)
             return None
-        node = parent.children[tokens] = Node(block, tokens, parent)
+        node = parent.children[tokens] = Node(block, tokens, parent, topic)
         self._cached += 1
         return node
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from inference.errors import ContextTooLong, EngineUnavailable, Overloaded
 from inference.local.beam import BeamSearch
-from inference.local.cache import BlockManager
+from inference.local.cache import BlockManager, Cache
 from inference.local.core import Core, Outputs
 from inference.local.generation import Ending, Generation, Output, Sampling, Searching
 from inference.local.load import LoadedModel, LoadOptions, load_model
@@ -31,6 +31,7 @@ from inference.local.scheduler import Scheduler
 from inference.local.sequence import Decoding
 from inference.local.sequence import Sequence as ModelSequence
 from inference.local.spill import BlockSpill
+from inference.local.states import StateManager
 from inference.local.statistics import Counters, EngineStats
 from inference.local.worker import Worker
 from inference.types import ChatMessage, Delta, Finished, FinishReason, Request, Usage
@@ -38,6 +39,7 @@ from inference.types import ChatMessage, Delta, Finished, FinishReason, Request,
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
+MOST_STATES = 1 << 16  # of a recurrent model: far more than conversations that are under way at once
 SMOOTHING = 0.1  # weight of the newest answer in the average that retry_after is estimated from
 
 
@@ -46,7 +48,7 @@ class LocalOptions:
     """How a local model is served.
 
     `dtype`: auto, float32, bfloat16, float16 or int8. `device`: auto, cpu, cuda. `cache_dtype`: of keys and
-    values on the native step, bfloat16 or int8. `cache_mb`: bound of the KV cache in MiB. `context_length`:
+    values on the native step, bfloat16 or int8. `cache_mb`: bound of the cache in MiB. `context_length`:
     tokens that prompt and answer may have, at most what the model was made for. `max_running`: sequences in a
     step. `max_waiting`: requests beyond that before Overloaded. `step_tokens`: tokens in a step; more makes
     long prompts quicker and the pauses of running answers longer. `speculate`: tokens guessed ahead by prompt
@@ -55,6 +57,9 @@ class LocalOptions:
     to `spill_mb` MiB; None keeps none. `native`: whether models that it serves run on the native step, which
     is always invariant, on `threads` threads (None: one a core); `packed_folder`: where it keeps large
     models' weights as it reads them.
+
+    Recurrent models were made for any length, are always invariant, and are never guessed ahead for: a wrong
+    guess can't be taken back out of a state.
     """
 
     dtype: str = "auto"
@@ -158,10 +163,14 @@ class LocalEngine:
         )
         runner = loaded.runner
         wanted = min(options.context_length or loaded.context_length, loaded.context_length)
-        blocks = max(1, int(options.cache_mb * MIB / runner.block_bytes))
-        # More than every running sequence at full length could never be used.
-        blocks = min(blocks, options.max_running * -(-wanted // BLOCK_SIZE))
-        self._context_length = min(wanted, blocks * BLOCK_SIZE)
+        blocks = int(options.cache_mb * MIB / runner.block_bytes)
+        if loaded.recurrent:
+            blocks = min(max(2, blocks), MOST_STATES)
+            self._context_length = wanted
+        else:
+            # More than every running sequence at full length could never be used.
+            blocks = min(max(1, blocks), options.max_running * -(-wanted // BLOCK_SIZE))
+            self._context_length = min(wanted, blocks * BLOCK_SIZE)
         runner.allocate(blocks)
         if options.spill_folder is not None:
             self._spill = BlockSpill(
@@ -177,11 +186,12 @@ class LocalEngine:
 
     def _start(self, loaded: LoadedModel) -> Worker:
         """A model thread over an empty cache."""
+        manager: Callable[..., Cache[Any]] = StateManager if loaded.recurrent else BlockManager
         self._scheduler = Scheduler(
-            BlockManager(self._blocks, BLOCK_SIZE, self._spill),
+            manager(self._blocks, BLOCK_SIZE, self._spill),
             max_running=self._options.max_running,
             step_tokens=self._options.step_tokens,
-            speculate=self._options.speculate,
+            speculate=0 if loaded.recurrent else self._options.speculate,
         )
         core = Core(self._scheduler, loaded.runner, self._counters, time.monotonic)
         at_end = partial(self._spill_cache, loaded.runner.block_bytes)
@@ -236,6 +246,13 @@ class LocalEngine:
             stream.put_nowait(Finished(FinishReason.CANCELLED, Usage(0, 0, 0, None, 0.0)))
         return True
 
+    def forget(self, topics: Collection[str]) -> None:
+        """See `Engine.forget`."""
+        if self._loaded is not None:
+            _, worker = self._serving()
+            for topic in topics:
+                worker.forget(topic)
+
     async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         """See `Engine.count_tokens`."""
         loaded, _ = self._serving()
@@ -244,7 +261,7 @@ class LocalEngine:
 
     def stats(self) -> EngineStats:
         """A snapshot. The numbers are the model thread's and may be a step apart while it runs."""
-        self._serving()
+        loaded, _ = self._serving()
         scheduler, blocks, counters = self._scheduler, self._scheduler.blocks, self._counters
         computed, output = counters.rates()
         return EngineStats(
@@ -255,6 +272,7 @@ class LocalEngine:
             held_blocks=blocks.held,
             cached_blocks=blocks.cached,
             total_blocks=blocks.total,
+            block_bytes=loaded.runner.block_bytes,
             preemptions=scheduler.preemptions,
             spilled_blocks=self._spill.spilled if self._spill else 0,
             restored_blocks=self._spill.restored if self._spill else 0,
@@ -308,6 +326,7 @@ class LocalEngine:
             max_output=min(sampling.max_tokens or room, room),
             decoding=Decoding.resolve(sampling, loaded.decoding),
             seed=sampling.seed,
+            topic=request.topic,
             client=request.client,
             priority=request.priority,
         )

@@ -1,7 +1,7 @@
 """From a model's name to something that answers: the step over its weights, its tokenizer, its template.
 
 Models of the Llama family run on the native step where it can be had, every other one, and every GPU, on
-torch. Knows nothing of requests.
+torch; recurrent ones on a step of their own. Knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ SMALL_PARAMETERS = (
 )
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 UNKNOWN_CONTEXT = 2048  # tokens, for models that don't say
+RECURRENT = "chorus-recurrent"  # rnn.RecurrentConfig.model_type
+UNBOUNDED = 1 << 20  # tokens: recurrent models have no window, but an answer has to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class LoadedModel:
     context_length: int
     stop_tokens: frozenset[int]
     decoding: Decoding  # the model's own defaults
+    recurrent: bool  # whether a block of its cache is a state, rather than tokens' keys and values
     fingerprint: str  # of its configuration, its weights, and how the cache keeps what they give
     computed: str  # how: "int8 on amx", "float32 on torch, cpu"
 
@@ -88,21 +91,25 @@ def load_model(name: str, options: LoadOptions) -> LoadedModel:
     options.progress(f"loading {name}")
     tokenizer = open_tokenizer(folder)
     try:
-        step = _native(name, config, files, device, options) or _torch(name, folder, files, device, options)
+        step = (
+            _recurrent(name, config, folder, files, device, options)
+            or _native(name, config, files, device, options)
+            or _torch(name, folder, files, device, options)
+        )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelNotFound(f"the model {name} could not be loaded: {reason}") from error
     generation = _json(folder / "generation_config.json") or config
+    context = step.context or UNKNOWN_CONTEXT
     return LoadedModel(
         name=name,
         runner=step.runner,
         tokenizer=tokenizer,
         template=ChatTemplate(tokenizer),
-        context_length=min(
-            step.context or UNKNOWN_CONTEXT, tokenizer.max_length or step.context or UNKNOWN_CONTEXT
-        ),
+        context_length=context if step.recurrent else min(context, tokenizer.max_length or context),
         stop_tokens=_stop_tokens(generation, tokenizer),
         decoding=_decoding(generation),
+        recurrent=step.recurrent,
         fingerprint=fingerprint(folder, files, step.computed),
         computed=step.computed,
     )
@@ -115,6 +122,28 @@ class _Step:
     runner: Runner
     computed: str
     context: int | None
+    recurrent: bool = False
+
+
+def _recurrent(
+    name: str,
+    config: Mapping[str, Any],
+    folder: Path,
+    files: list[Path],
+    device: torch.device,
+    options: LoadOptions,
+) -> _Step | None:
+    """The step of recurrent models, for these."""
+    if config.get("model_type") != RECURRENT:
+        return None
+    if options.dtype == "int8":
+        raise ModelNotFound(f"{name} can't be computed in int8: it is a recurrent model; choose auto")
+    from inference.local.recurrent import RecurrentRunner
+    from inference.rnn import RecurrentForCausalLM
+
+    model = _loaded(RecurrentForCausalLM, name, folder, files, device, options)
+    how = f"{_named(model.dtype)} on torch, {device.type}"
+    return _Step(RecurrentRunner(model), how, UNBOUNDED, recurrent=True)
 
 
 def _native(
@@ -186,20 +215,32 @@ def _packed(
 
 def _torch(name: str, folder: Path, files: list[Path], device: torch.device, options: LoadOptions) -> _Step:
     """The step on torch, over transformers' model."""
-    parameters = sum(parameter_counts(files))
-    kind = _dtype(options.dtype, device, parameters)
-    _check_memory(name, parameters * kind.itemsize, options.room, device)
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
 
     from inference.local.runner import TorchRunner
 
-    transformers_logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind).to(device).eval()
+    model = _loaded(AutoModelForCausalLM, name, folder, files, device, options)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     runner = TorchRunner(model, invariant=options.invariant)
     how = ", invariant" if options.invariant else ""
-    return _Step(runner, f"{str(kind).removeprefix('torch.')} on torch, {device.type}{how}", context)
+    return _Step(runner, f"{_named(model.dtype)} on torch, {device.type}{how}", context)
+
+
+def _loaded(
+    kind: Any, name: str, folder: Path, files: list[Path], device: torch.device, options: LoadOptions
+) -> Any:
+    """transformers' model, of one of its classes."""
+    parameters = sum(parameter_counts(files))
+    dtype = _dtype(options.dtype, device, parameters)
+    _check_memory(name, parameters * dtype.itemsize, options.room, device)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    return kind.from_pretrained(folder, dtype=dtype).to(device).eval()
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _device(wanted: str) -> torch.device:

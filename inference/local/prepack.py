@@ -111,6 +111,11 @@ def linear(*layers: nn.Linear) -> Linear:
                 for layer, one in zip(layers, biases, strict=True)
             ]
         )
+    return linear_of(weight, bias)
+
+
+def linear_of(weight: Tensor, bias: Tensor | None) -> Linear:
+    """A layer of its own: weight (out, in), bias (out,)."""
     return (PackedLinear if can_pack(weight.device, weight.dtype) else PlainLinear)(weight, bias)
 
 

@@ -1,7 +1,7 @@
 """The seam between the core and the forward pass: a ragged batch of token rows in, logits out.
 
 Knows nothing of scheduling or text, and nothing of how a step is computed: `runner.TorchRunner` does it on
-torch, `native.runner.NativeRunner` in C.
+torch, `native.runner.NativeRunner` in C, `recurrent.RecurrentRunner` for models that keep a state.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ BLOCK_SIZE = 16  # tokens a block: short chats share prefixes to within 15 token
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence's share of a step: `tokens` stand at positions start, start + 1, ... and `blocks` has room
-    for start + len(tokens). Logits are wanted for the last `logits` of them (0: an unfinished prefill)."""
+    """One sequence's share of a step: `tokens` stand at positions start, start + 1, ... Logits are wanted for
+    the last `logits` of them (0: an unfinished prefill).
+
+    `blocks` has room for the keys and values of start + len(tokens) tokens. Of a recurrent model its first
+    block holds the state before these tokens (nothing where start is 0), and its last takes the one after.
+    """
 
     tokens: Sequence[int]
     start: int
@@ -31,7 +35,7 @@ class Runner(Protocol):
 
     @property
     def block_bytes(self) -> int:
-        """Memory of one block's keys and values, over all layers."""
+        """Memory of what one block holds, over all layers."""
         ...
 
     def allocate(self, blocks: int) -> None:
@@ -39,16 +43,16 @@ class Runner(Protocol):
         ...
 
     def step(self, rows: Sequence[Row]) -> Tensor:
-        """Compute all rows' tokens, store their keys and values, and give the logits that were asked for:
+        """Compute all rows' tokens, store what they leave behind, and give the logits that were asked for:
         (sum of row.logits, V) float32, in the order of the rows."""
         ...
 
     def copy_block(self, source: int, target: int) -> None:
-        """Let block `target` hold the keys and values of block `source`, over all layers."""
+        """Let block `target` hold what block `source` holds, over all layers."""
         ...
 
     def read_block(self, block: int) -> dict[str, Tensor]:
-        """A copy of a block's keys and values on the CPU, by names that `write_block` understands."""
+        """A copy of what a block holds, on the CPU, by names that `write_block` understands."""
         ...
 
     def write_block(self, block: int, tensors: Mapping[str, Tensor]) -> None:

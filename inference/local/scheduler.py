@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from inference.local.cache import BlockManager
+from inference.local.cache import Cache
 from inference.local.sequence import Sequence
 
 FEW = 2  # sequences up to which a step has room to verify guesses for nearly nothing
@@ -43,9 +44,7 @@ class Scheduled:
 class Scheduler:
     """Holds waiting and running sequences, and their blocks."""
 
-    def __init__(
-        self, blocks: BlockManager, *, max_running: int, step_tokens: int, speculate: int = 0
-    ) -> None:
+    def __init__(self, blocks: Cache[Any], *, max_running: int, step_tokens: int, speculate: int = 0) -> None:
         self.blocks = blocks
         self.max_running = max_running
         self.step_tokens = step_tokens  # at most so many tokens a step, decoding rows included
@@ -99,7 +98,7 @@ class Scheduler:
                 continue
             if budget == 0:
                 break
-            count = min(sequence.pending, budget)
+            count = self.blocks.chunk(sequence.table, sequence.computed, min(sequence.pending, budget))
             if self._make_room(sequence, sequence.computed + count, plan):
                 plan.append(Scheduled(sequence, count))
                 budget -= count
@@ -129,7 +128,7 @@ class Scheduler:
         self.advance(step.sequence, step.count)
 
     def advance(self, sequence: Sequence, count: int) -> None:
-        """Keys and values of `count` further tokens stand in the cache."""
+        """The cache knows `count` further tokens."""
         sequence.computed += count
         self.blocks.commit(sequence.table, sequence.tokens, sequence.computed)
 
@@ -189,13 +188,12 @@ class Scheduler:
         Room for all its tokens is asked for before it starts, so that prompts don't preempt one another. A
         sequence alone always finds it: no sequence is longer than the pool.
         """
-        table = sequence.table = self.blocks.acquire(sequence.tokens)
-        cached = len(table) * self.blocks.size
-        count = min(len(sequence.tokens) - cached, budget)
-        missing = -(-len(sequence.tokens) // self.blocks.size) - len(table)
-        if missing > self.blocks.free + self.blocks.cached:
+        table = sequence.table = self.blocks.acquire(sequence.tokens, sequence.topic)
+        cached = self.blocks.prefix(table)
+        if not self.blocks.has_room(table, len(sequence.tokens)):
             self.blocks.release(table)
             return None
+        count = self.blocks.chunk(table, cached, min(len(sequence.tokens) - cached, budget))
         self.blocks.reserve(table, cached + count)
         self.waiting.remove(sequence)
         self.running.append(sequence)

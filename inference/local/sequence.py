@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from inference.local.cache import BlockTable
+from inference.local.cache import BlockTable, Table
 from inference.types import SamplingParams
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Decoding:
 
 
 class Sequence:
-    """Prompt and output tokens, and how far their keys and values have been computed.
+    """Prompt and output tokens, and how far they have been computed.
 
     There are no phases: each step computes some of the `pending` tokens, and when none is left the last
     one's logits give the next token. Prefill is pending > 1, decoding pending = 1; a preempted sequence
@@ -71,10 +71,12 @@ class Sequence:
         max_output: int,
         decoding: Decoding,
         seed: int | None = None,
+        topic: str = "",
         client: str = "",
         priority: int = 0,
     ) -> None:
         self.request_id = request_id
+        self.topic = topic
         self.client = client
         self.priority = priority
         self.tokens = list(prompt)
@@ -82,9 +84,9 @@ class Sequence:
         self.max_output = max_output
         self.decoding = decoding
         self.random = random.Random(seed)  # None seeds from the operating system
-        self.computed = 0  # tokens whose keys and values stand in the cache
+        self.computed = 0  # tokens that the cache knows
         self.cached_tokens = 0  # of the prompt, found in the cache at first admission
-        self.table = BlockTable()
+        self.table: Table = BlockTable()  # another at each admission
         self.lookup: PromptLookup | None = None
 
     @property
@@ -102,6 +104,7 @@ class Sequence:
             self.tokens,
             max_output=self.max_output,
             decoding=self.decoding,
+            topic=self.topic,
             client=self.client,
             priority=self.priority,
         )

@@ -46,6 +46,7 @@ class EngineStats:
     held_blocks: int
     cached_blocks: int
     total_blocks: int
+    block_bytes: int  # memory of one
     preemptions: int
     spilled_blocks: int
     restored_blocks: int

@@ -73,13 +73,19 @@ def test_two_that_computed_the_same_end_up_with_one_copy() -> None:
 @given(
     st.integers(1, 12),
     st.integers(1, 3),
-    st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 1), min_size=1, max_size=10)), max_size=40),
+    st.lists(
+        st.tuples(st.integers(0, 5), st.lists(st.integers(0, 1), min_size=1, max_size=10), st.booleans()),
+        max_size=40,
+    ),
 )
-def test_no_block_is_lost_or_doubled(total: int, size: int, steps: list[tuple[int, list[int]]]) -> None:
-    """Six slots of sequences come, grow and go in any order."""
+def test_no_block_is_lost_or_doubled(total: int, size: int, steps: list[tuple[int, list[int], bool]]) -> None:
+    """Six slots of sequences, on three topics, come, grow and go in any order, and topics are forgotten."""
     blocks = BlockManager(total, size)
     running: dict[int, tuple[BlockTable, list[int]]] = {}
-    for slot, tokens in steps:
+    for slot, tokens, forgotten in steps:
+        topic = str(slot % 3)
+        if forgotten:
+            blocks.forget(topic)
         if slot in running:
             table, old = running.pop(slot)
             grown = old + tokens
@@ -89,7 +95,7 @@ def test_no_block_is_lost_or_doubled(total: int, size: int, steps: list[tuple[in
             else:
                 blocks.release(table)
         else:
-            table = blocks.acquire(tokens)
+            table = blocks.acquire(tokens, topic)
             if blocks.reserve(table, len(tokens)):
                 blocks.commit(table, tokens, len(tokens))
                 running[slot] = (table, tokens)

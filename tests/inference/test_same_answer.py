@@ -15,21 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.local.beam import BeamSearch
-from inference.local.cache import BlockManager
+from inference.local.cache import BlockManager, Cache
 from inference.local.core import Core
 from inference.local.generation import Ending, Generation, Sampling, Searching
+from inference.local.recurrent import RecurrentRunner
 from inference.local.row import BLOCK_SIZE, Runner
 from inference.local.runner import TorchRunner
 from inference.local.scheduler import Scheduler
 from inference.local.sequence import Decoding, Sequence
 from inference.local.spill import BlockSpill
+from inference.local.states import StateManager
 from inference.local.statistics import Counters
 from inference.types import Delta, Finished
 from tests import models
+from tests.inference import recurrent
 from tests.inference.native import native_runner
 
 LONGEST = 60  # tokens of prompt and answer
@@ -75,7 +79,10 @@ class Machine:
     """An engine without its thread, on one runner."""
 
     def __init__(self, runner: Runner, total: int, spill: BlockSpill | None = None, **options: int) -> None:
-        self.blocks = BlockManager(total, BLOCK_SIZE, spill)
+        manager: type[StateManager | BlockManager] = BlockManager
+        if isinstance(runner, RecurrentRunner):
+            manager, options = StateManager, {**options, "speculate": 0}
+        self.blocks: Cache[Any] = manager(total, BLOCK_SIZE, spill)
         self.counters = Counters()
         scheduler = Scheduler(self.blocks, **{"max_running": 4, "step_tokens": 24, "speculate": 0, **options})
         self.core = Core(scheduler, runner, self.counters, clock=lambda: 0.0)
@@ -157,14 +164,24 @@ RUNNERS = [
     "mistral in int8",
     "llama in bfloat16",
     "qwen3 in bfloat16 with an int8 cache",
+    "rnn with a state",
+    "lstm with a state",
+    "gru with a state",
+    "gru with a state in bfloat16",
 ]
 
 
 @pytest.fixture(scope="module", params=RUNNERS)
 def runner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     family, _, how = request.param.partition(" ")
-    folder = models.build(tmp_path_factory.mktemp(family), family)
+    folder = tmp_path_factory.mktemp(family)
     made: Runner
+    if how.startswith("with a state"):
+        dtype = torch.bfloat16 if "bfloat16" in how else torch.float32
+        made = RecurrentRunner(recurrent.reference(recurrent.build(folder, family), dtype))
+        made.allocate(64)
+        return made
+    models.build(folder, family)
     if how == "on torch":
         made = TorchRunner(models.reference(folder), invariant=True)
     else:

@@ -21,8 +21,9 @@ def options(folder: Path, *, blocks: int = 64, **more: Any) -> dict[str, Any]:
     return {"dtype": "float32", "spill_folder": folder, "cache_mb": blocks * BLOCK / 2**20, **more}
 
 
-def request(first: int, length: int = 100) -> Request:
-    return Request(prompt_token_ids=[6 + (first + n) % 300 for n in range(length)], sampling=GREEDY)
+def request(first: int, length: int = 100, topic: str = "") -> Request:
+    tokens = [6 + (first + n) % 300 for n in range(length)]
+    return Request(prompt_token_ids=tokens, sampling=GREEDY, topic=topic)
 
 
 async def test_a_conversation_goes_on_after_a_restart(tiny_model: Path, tmp_path: Path) -> None:
@@ -95,3 +96,58 @@ async def test_begun_and_unfinished_files_are_cleared_away(tiny_model: Path, tmp
     (folder / "ab.part").write_bytes(b"half")
     async with inference.open_engine(str(tiny_model), **options(tmp_path)):
         assert not (folder / "ab.part").exists()
+
+
+async def test_what_is_forgotten_is_on_no_disk_and_the_rest_stays(tiny_model: Path, tmp_path: Path) -> None:
+    other = models.build(tmp_path / "other", seed=1)
+    spill = tmp_path / "spill"
+    for model in (other, tiny_model):
+        async with inference.open_engine(str(model), **options(spill)) as engine:
+            await collect(engine.generate(request(0, topic="alice")))
+            await collect(engine.generate(request(150, topic="bob")))
+    before = set(spill.rglob("*.safetensors"))
+    async with inference.open_engine(str(tiny_model), **options(spill)) as engine:
+        engine.forget(["alice"])
+        again = await collect(engine.generate(request(150, topic="bob")))
+        assert again[2].usage.cached_tokens == 96
+        anew = await collect(engine.generate(request(0, topic="alice")))
+        assert anew[2].usage.cached_tokens == 0
+        engine.forget(["alice"])
+    left = set(spill.rglob("*.safetensors"))
+    assert left < before
+    assert len(left) * 2 == len(before), "alice's are gone, also those of the other model"
+
+
+async def test_what_is_forgotten_while_it_runs_is_not_kept(tiny_model: Path, tmp_path: Path) -> None:
+    async with inference.open_engine(str(tiny_model), **options(tmp_path)) as engine:
+        stream = engine.generate(request(0, topic="alice"))
+        await anext(stream)
+        engine.forget(["alice", "nobody"])
+        assert [one async for one in stream], "it ends as usual"
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+async def test_what_others_said_too_is_kept_for_them(tiny_model: Path, tmp_path: Path) -> None:
+    async with inference.open_engine(str(tiny_model), **options(tmp_path)) as engine:
+        await collect(engine.generate(request(0, topic="alice")))
+        engine.forget(["alice"])
+        await collect(engine.generate(request(0, topic="alice")))
+        await collect(engine.generate(request(0, topic="bob")))
+        engine.forget(["alice"])
+        again = await collect(engine.generate(request(0, topic="bob")))
+    assert again[2].usage.cached_tokens == 0, "it is computed again, as Bob's"
+    async with inference.open_engine(str(tiny_model), **options(tmp_path)) as engine:
+        after = await collect(engine.generate(request(0, topic="bob")))
+    assert after[2].usage.cached_tokens == 96
+
+
+async def test_files_that_tell_no_topic_go(tiny_model: Path, tmp_path: Path) -> None:
+    async with inference.open_engine(str(tiny_model), **options(tmp_path)) as engine:
+        await collect(engine.generate(request(0)))
+    [folder] = tmp_path.iterdir()
+    for file in folder.iterdir():
+        file.rename(file.with_stem(file.stem.partition("-")[0]))
+    async with inference.open_engine(str(tiny_model), **options(tmp_path)) as engine:
+        assert list(folder.iterdir()) == []
+        answer = await collect(engine.generate(request(0)))
+    assert answer[2].usage.cached_tokens == 0
