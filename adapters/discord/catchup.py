@@ -2,8 +2,9 @@
 
 A session that is resumed delivers what happened meanwhile; a new one (after a restart, or when Discord has
 given the old one up) does not. Then each chat is read on from its cursor, the newest message of it that is
-stored. A channel of which nothing was ever stored is read on from the newest message of all; such channels
-are read side by side, in the messages' order, so that this cursor never runs ahead of what is stored.
+stored. A channel of which nothing was ever stored is read on from some minutes before the newest message of
+all; such channels are read first, side by side and in the messages' order, so that this cursor does not run
+ahead of what is stored.
 
 Not found again are: what lies more than a day back, edits and deletions, commands and pressed buttons, and a
 private chat of which nothing was ever stored (Discord does not list them). Knows nothing of where cursors are
@@ -40,8 +41,9 @@ _PAGE = 100  # the most that Discord gives at once
 _AT_ONCE = 4  # requests; answers shall not have to wait behind them
 _HELD = 10_000  # messages in memory while channels are read side by side
 
-_OVERLAP = timedelta(minutes=1)
-"""Before the cursor of all chats: messages that come at the same moment may be stored in another order."""
+_OVERLAP = timedelta(minutes=5)
+"""Before the cursor of all chats: while one chat's message is still on its way (the connection is half dead,
+the database was busy) another chat's may be stored. What is found again is known by its id."""
 
 _TRIES = 24  # some ten minutes
 _FIRST_PAUSE = timedelta(seconds=1)
@@ -127,28 +129,31 @@ class CatchUp:
             await asyncio.gather(*(self._fetch_all(latest_first) for _ in range(_AT_ONCE)))
 
     async def _plan(self) -> None:
-        """Note what was missed since the cursors, and store what was missed in channels without one."""
+        """Store what was missed in channels without a cursor, then note what was missed since the cursors.
+        The other way round the cursor of all chats would move past what those channels still miss."""
         cursors = await self._load()
         if not cursors:
             return
         await self._servers_known.wait()
         moved, self._moved = self._moved, {}
         farthest = discord.utils.time_snowflake(discord.utils.utcnow() - _FARTHEST)
+        known: dict[str, int] = {}
         fresh: dict[str, int] = {}
         for chat, (last, joined) in moved.items():
             own = cursors.get(chat)
             after = max(own or _earlier(cursors.get("", last)), farthest, joined)
             if after < last and self._readable(chat):
-                if own:
-                    self._intake.miss(chat, after)
-                else:
-                    fresh[chat] = after
+                (known if own else fresh)[chat] = after
         if self._private_due:
             self._private_due = False
             for chat in cursors.keys() - {""}:
                 if not self._is_server_channel(chat):
-                    self._intake.miss(chat, max(cursors[chat], farthest))
-        await self._store_in_order(fresh)
+                    known[chat] = max(cursors[chat], farthest)
+        try:
+            await self._store_in_order(fresh)
+        finally:
+            for chat, after in known.items():
+                self._intake.miss(chat, after)
 
     async def _load(self) -> dict[str, int]:
         """The cursors, as numbers. While they can't be read nothing can be stored either."""

@@ -14,9 +14,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from bot.store import session as sessions
+from bot.store.errors import DatabaseError
 from bot.store.models import InboxRow
 from bot.store.session import Database
 from tests.bot.conftest import Chorus
+from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram import FakeTelegram
 
 USUAL = sessions.PRAGMAS
@@ -53,7 +55,7 @@ def _troubles(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.name == "bot.store.session" and record.levelname in ("ERROR", "WARNING")
+        if record.name == "bot.store.writer" and record.levelname in ("ERROR", "WARNING")
     ]
 
 
@@ -130,9 +132,53 @@ async def test_a_database_locked_by_another_process_for_longer_than_anyone_waits
     assert "database is locked" in _troubles(caplog)[0]
 
 
+async def test_what_discord_said_while_the_disk_was_full_is_answered_even_after_a_kill(
+    chorus: Chorus, discord: FakeDiscord, limit: Callable[..., Awaitable[None]]
+) -> None:
+    alice, bob = discord.person("Alice"), discord.person("Bob")
+    dm = discord.direct(alice)
+    channel = discord.server("Home").channel("general")
+    async with chorus.serving(discord):
+        await dm.answer(to=await dm.says(alice, "Hello"), finished=lambda one: one.text == "You said: Hello")
+        await limit(f"max_page_count = {await _pages(chorus)}")
+        question = await dm.says(alice, "x" * 3900)
+        refused = await channel.command(bob, "ask", question="y" * 5900)
+        assert "try again in a moment" in (await refused.answer()).text
+        assert dm.visible[-1] == question
+    await limit()
+    async with chorus.serving(discord):
+        await discord.until(lambda: sum(one.text.count("x") for one in dm.answers(to=question)) == 3900)
+    assert await chorus.count(InboxRow.id > 0) == 2
+
+
+async def test_commands_are_acknowledged_in_time_while_the_database_is_locked_and_many_wait(
+    chorus: Chorus, discord: FakeDiscord
+) -> None:
+    discord.patience = 3.0  # seconds, as Discord's own
+    people = [discord.person(f"Person {number}") for number in range(30)]
+    rooms = [discord.direct(person) for person in people]
+    file = chorus.database_url.removeprefix("sqlite+aiosqlite:///")
+    async with chorus.serving(discord, limits={"concurrent_turns": 8}):
+        async with held_by_another_process(file):
+            for room, person in zip(rooms, people, strict=True):
+                await room.says(person, "Tell me something")
+            used = [
+                await room.command(person, "ask", question=f"Number {number}?")
+                for number, (room, person) in enumerate(zip(rooms, people, strict=True))
+            ]
+            for one in used:
+                assert (await one.acknowledged()).thinking
+        for number, one in enumerate(used):
+            answer = await one.answer(lambda message, said=f"Number {number}?": message.text.endswith(said))
+            assert answer.text == f"You said: Number {number}?"
+        for room in rooms:
+            await discord.until(lambda room=room: "You said: Tell me something" in room.texts)
+    assert all(len(room.visible) == 3 for room in rooms)
+
+
 async def test_a_file_that_is_no_database_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "chorus.sqlite3"
     file.write_bytes(b"this is no database" * 1000)
-    with pytest.raises(sessions.DatabaseError, match="can't be opened"):
+    with pytest.raises(DatabaseError, match="can't be opened"):
         async with Database(f"sqlite+aiosqlite:///{file}"):
             pass

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import discord as library
+import pytest
 from sqlalchemy import select
 
 from bot.store.models import InboxRow, InboxState, OutboxRow, OutboxState
@@ -136,6 +139,90 @@ async def test_a_long_pause_asked_for_one_chat_holds_no_other_up(
             assert answer.text == f"You said: {text}"
         assert len(hers.visible) == 1
     assert await chorus.count(OutboxRow.chat == str(hers.id), OutboxRow.state != OutboxState.SENT) == 1
+
+
+async def test_a_long_pause_that_discord_asks_for_holds_no_other_channel_up(
+    chorus: Chorus, discord: FakeDiscord
+) -> None:
+    alice, bob = discord.person("Alice"), discord.person("Bob")
+    hers, his = discord.direct(alice), discord.direct(bob)
+    discord.limit_next(POST, retry_after=900)
+    chorus.sleep = asyncio.sleep  # 15 minutes are 15 minutes
+    async with chorus.serving(discord):
+        await hers.says(alice, "Hello")
+        await discord.until(lambda: discord.requested(POST))
+        for text in ("One", "Two"):
+            question = await his.says(bob, text)
+            await his.answer(to=question, finished=lambda one, text=text: one.text == f"You said: {text}")
+        assert len(hers.visible) == 1
+    assert await chorus.count(OutboxRow.chat == hers.id, OutboxRow.state != OutboxState.SENT) == 1
+
+
+async def test_of_two_bots_with_one_token_the_first_says_so_once_and_leaves_telegram(
+    chorus: Chorus,
+    telegram: FakeTelegram,
+    discord: FakeDiscord,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alice, bob = telegram.person("Alice"), discord.person("Bob")
+    hers, his = telegram.direct(alice), discord.direct(bob)
+    (tmp_path / "other").mkdir()
+    other = Chorus(tmp_path / "other")
+    other.sleep = chorus.sleep
+
+    def said() -> list[str]:
+        return [one.getMessage() for one in caplog.records if "another process" in one.getMessage()]
+
+    async with chorus.serving(telegram, discord):
+        assert (await hers.answer(to=await hers.says(alice, "Hello"))).text == "You said: Hello"
+        async with other.serving(telegram):
+            async with asyncio.timeout(20):
+                while not said():
+                    await asyncio.sleep(0)
+            answer = await hers.answer(to=await hers.says(alice, "Who is there?"))
+            assert answer.text == "You said: Who is there?"
+            question = await his.says(bob, "And here?")
+            await his.answer(to=question, finished=lambda one: one.text == "You said: And here?")
+        polls = len(telegram.calls("getUpdates"))
+        await his.answer(to=await his.says(bob, "Bye"), finished=lambda one: one.text == "You said: Bye")
+        assert len(telegram.calls("getUpdates")) == polls, "whoever has stopped polls no more"
+    [only] = said()
+    assert "stop it, or give this one a bot of its own" in only
+    assert len(hers.visible) == 4
+
+
+@pytest.mark.parametrize("befalls", ["drop", "ask_to_reconnect", "invalidate", "forget"])
+async def test_a_gateway_that_drops_ends_or_forgets_a_session(
+    befalls: str, chorus: Chorus, discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(*_: object, **__: object) -> None:
+        """discord.py's own pause is 5 seconds."""
+
+    monkeypatch.setattr(library.Client, "before_identify_hook", at_once)
+    alice = discord.person("Alice")
+    dm = discord.direct(alice)
+    channel = discord.server("Home").channel("general")
+    mention = discord.bot.mention
+    async with chorus.serving(discord):
+        await dm.answer(to=await dm.says(alice, "Hello"))
+        await channel.answer(to=await channel.says(alice, f"{mention} Hello"))
+        for number in range(3):
+            question = await dm.says(alice, f"Before {number}")
+            getattr(discord.gateway, befalls)()
+            if befalls == "forget":
+                discord.gateway.drop()
+            meanwhile = await channel.says(alice, f"{mention} Meanwhile {number}")
+            await dm.answer(
+                to=question, finished=lambda one, number=number: one.text == f"You said: Before {number}"
+            )
+            await channel.answer(
+                to=meanwhile, finished=lambda one, number=number: one.text.endswith(f"Meanwhile {number}")
+            )
+            await discord.until(lambda: discord.gateway.connected)
+    assert (len(dm.visible), len(channel.visible)) == (8, 8)
+    assert (discord.gateway.resumed > 0) == (befalls in ("drop", "ask_to_reconnect"))
+    assert (len(discord.gateway.identified) > 1) == (befalls in ("invalidate", "forget"))
 
 
 async def test_messages_of_the_time_without_a_connection_are_answered_in_order(
