@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from adapters.commands import CommandSpec
+from adapters.texts import Translate, english
 from adapters.types import Attachment, ChatRef, Event, MessageRef, Part, Person, Standing
 
 Publish = Callable[[Event], Awaitable[None]]
@@ -57,10 +58,16 @@ class Adapter(Protocol):
         ...
 
     async def run(
-        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+        self,
+        publish: Publish,
+        *,
+        cursors: Cursors = no_cursors,
+        suggest: Suggest = no_suggestions,
+        translate: Translate = english,
     ) -> None:
         """Connect, receive and publish until cancelled. What was missed since `cursors` is published first,
-        on every connection, in its order; what was published before may come again.
+        on every connection, in its order; what was published before may come again. `translate` is for what
+        the adapter says by itself.
 
         Raises `Misconfigured` when the set-up is wrong. The methods below may be called as soon as the first
         event was published, or `ready` returned."""

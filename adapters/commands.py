@@ -191,6 +191,17 @@ def translated(described: CommandSpec | Param, language: str | None) -> str:
     return described.descriptions.get(primary, described.description)
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text of at most so many characters: its first clause if that fits, else as many whole words as do."""
+    if len(text) <= longest:
+        return text
+    clause = text.partition(";")[0].partition("；")[0].rstrip()
+    if len(clause) <= longest:
+        return clause
+    words, space, _cut = text[:longest].rpartition(" ")
+    return f"{words.rstrip(' ,:') if space else text[: longest - 1]}…"
+
+
 def find(specs: Sequence[CommandSpec], name: str) -> CommandSpec | None:
     """The command of that name."""
     return next((spec for spec in specs if spec.name == name), None)

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from adapters.base import Capabilities, Cursors, Publish, Suggest, no_cursors, no_suggestions
 from adapters.commands import CommandSpec, below, find, overview, parse_arguments, parse_command, resolve
 from adapters.errors import Rejected
+from adapters.texts import Translate, english
 from adapters.types import (
     Addressed,
     Attachment,
@@ -86,7 +87,12 @@ class ConsoleAdapter:
         self._publish: Publish | None = None
 
     async def run(
-        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+        self,
+        publish: Publish,
+        *,
+        cursors: Cursors = no_cursors,
+        suggest: Suggest = no_suggestions,
+        translate: Translate = english,
     ) -> None:
         """Publish a line at a time until they end and the last one is answered."""
         self._publish = publish

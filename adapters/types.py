@@ -99,6 +99,7 @@ class MessageCreated:
     quoted: Quoted | None = None
     attachments: tuple[Attachment, ...] = ()
     parent: str | None = None  # the channel that this chat is a thread of, where that is a chat itself
+    server_language: str | None = None  # an IETF tag, where a server has one
     kind: Literal["message_created"] = "message_created"
 
     @property
@@ -141,6 +142,7 @@ class MessageEdited:
     private: bool = False
     server: str | None = None
     parent: str | None = None  # the channel that this chat is a thread of, where that is a chat itself
+    server_language: str | None = None  # an IETF tag, where a server has one
     kind: Literal["message_edited"] = "message_edited"
 
     @property

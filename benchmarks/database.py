@@ -19,9 +19,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from adapters.types import Addressed, ChatRef, MessageCreated, MessageRef, Person
 from bot.store import history, inbox
-from bot.store.models import Message
+from bot.store.history import New
+from bot.store.inbox import Entry
 from bot.store.session import Database
 
 ROUNDS = 5
@@ -92,30 +95,32 @@ async def turn(database: Database, number: int, chat: str) -> tuple[float, float
         sent_at=now,
         private=True,
     )
-    began = time.perf_counter()
-    async with database.write() as session:
-        await inbox.add(session, event, now)
-    stored = time.perf_counter()
-    async with database.write() as session:
-        entry = await inbox.claim(session, where, "benchmark", now)
-        assert entry is not None
-    async with database.write() as session:
-        conversation = await history.conversation(session, where, now)
+
+    async def take(session: AsyncSession) -> Entry | None:
+        return await inbox.add(session, event, now)
+
+    async def claim(session: AsyncSession) -> Entry | None:
+        return await inbox.claim(session, where, "benchmark", now)
+
+    async def start(session: AsyncSession) -> None:
+        head = await history.head(session, where, now)
         person = await history.person(session, author, "telegram", now)
-        assert await history.find(session, conversation, event.message.message) is None
-        asked = Message(
-            conversation_id=conversation.id,
-            parent_id=conversation.head_id,
-            person_id=person.id,
-            role="user",
-            text=event.text,
-            created_at=now,
+        assert await history.at_place(session, head.conversation_id, event.message.message) is None
+        asked = New(
+            head.conversation_id, "user", event.text, now, parent_id=head.message_id, person_id=person
         )
-        await history.add(session, asked, platform_message=event.message.message)
-        await history.branch(session, asked.id)
+        await history.branch(
+            session, await history.add(session, asked, platform_message=event.message.message)
+        )
+
+    began = time.perf_counter()
+    await database.transact(take)
+    stored = time.perf_counter()
+    entry = await database.transact(claim)
+    assert entry is not None
+    await database.transact(start)
     started = time.perf_counter()
-    async with database.write() as session:
-        await inbox.close(session, entry, now)
+    await database.transact(lambda session: inbox.close(session, entry, now))
     return stored - began, started - stored
 
 

@@ -14,7 +14,7 @@ import random
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self
@@ -68,6 +68,9 @@ class InstantEngine:
 
     def cancel(self, request_id: str) -> bool:
         return False
+
+    def forget(self, topics: Collection[str]) -> None:
+        pass
 
     async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         return sum(1 + len(one.content) // 4 for one in messages)

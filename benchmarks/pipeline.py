@@ -3,7 +3,10 @@
 The local platform servers and the people are in this process, the bot in another, with the real adapters, the
 real database and a model that needs no time. In each conversation someone writes, reads the answer and writes
 again; half of the conversations are on each platform. The time from a message's being handed to the bot until
-its whole answer stands in the chat is taken here, every `LOOK`, so that the servers' own work counts too.
+its whole answer stands in the chat is taken here, every `LOOK`, so that the servers' own work counts too. Of
+the processor's time each of the two processes takes its part, which is told for a message: what the servers
+take is not the bot's. With `--bare` the platforms' libraries answer by themselves (`benchmarks.bare`): what
+they cost, no bot with them can go below.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from tests.fakes.telegram import FakeTelegram
 WARM_UP = 3.0  # seconds
 LOOK = 0.005  # seconds between two looks at what was answered
 START = 60.0  # seconds until the first answer
+PLATFORMS = ("telegram", "discord")
 
 
 @dataclass(slots=True)
@@ -49,10 +53,13 @@ class Talk:
         await self.say(words)
 
 
-def conversations(discord: FakeDiscord, telegram: FakeTelegram, count: int) -> list[Talk]:
+def conversations(
+    discord: FakeDiscord, telegram: FakeTelegram, count: int, platforms: Sequence[str] = PLATFORMS
+) -> list[Talk]:
+    """So many conversations, on the platforms in turn."""
     talks: list[Talk] = []
     for number in range(count):
-        if number % 2:
+        if platforms[number % len(platforms)] == "discord":
             dora = discord.person(f"Dora{number}")
             channel = discord.direct(dora)
             talks.append(
@@ -88,6 +95,15 @@ async def talk(talks: Sequence[Talk], seconds: float) -> list[float]:
     return took
 
 
+def busy(process: int) -> float:
+    """Seconds of a processor that a process has used; 0 where the system does not tell."""
+    status = Path(f"/proc/{process}/stat")
+    if not status.is_file():
+        return 0.0
+    fields = status.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def memory(process: int) -> float:
     """Resident memory of a process in MiB; 0 where the system does not tell."""
     status = Path(f"/proc/{process}/statm")
@@ -96,13 +112,13 @@ def memory(process: int) -> float:
     return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-async def measure(count: int, seconds: float) -> None:
+async def measure(count: int, seconds: float, program: str, platforms: Sequence[str]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="pipeline-"))
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         discord = await stack.enter_async_context(FakeDiscord())
         telegram = await stack.enter_async_context(FakeTelegram())
-        talks = conversations(discord, telegram, count)
+        talks = conversations(discord, telegram, count, platforms)
         place = Place(
             database=str(folder / "chorus.sqlite3"),
             discord_token=discord.token,
@@ -113,17 +129,16 @@ async def measure(count: int, seconds: float) -> None:
             telegram_file=telegram.file_url,
             log=str(folder / "chorus.log"),
         )
-        bot = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.instant", place.argument()
-        )
+        bot = await asyncio.create_subprocess_exec(sys.executable, "-m", program, place.argument())
         try:
             await asyncio.wait_for(discord.until(lambda: discord.gateway.connected, START), START)
             for one in talks:
                 await one.go_on()
             await talk(talks, WARM_UP)
-            began = time.perf_counter()
+            began, by_us, by_bot = time.perf_counter(), time.process_time(), busy(bot.pid)
             took = sorted(await talk(talks, seconds))
             lasted = time.perf_counter() - began
+            by_us, by_bot = time.process_time() - by_us, busy(bot.pid) - by_bot
             resident = memory(bot.pid)
         finally:
             bot.send_signal(signal.SIGTERM)
@@ -134,7 +149,8 @@ async def measure(count: int, seconds: float) -> None:
     print(
         f"{count:5} conversations: {len(took) / lasted:6.1f} messages/s, "
         f"p50 {took[len(took) // 2] * 1000:6.0f} ms, p99 {took[int(len(took) * 0.99)] * 1000:6.0f} ms, "
-        f"{resident:4.0f} MiB"
+        f"{resident:4.0f} MiB; of a processor a message: bot {by_bot / len(took) * 1000:.2f} ms, "
+        f"servers and people {by_us / len(took) * 1000:.2f} ms"
     )
 
 
@@ -142,9 +158,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conversations", type=int, nargs="+", default=[1, 100, 1000])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--platforms", nargs="+", choices=PLATFORMS, default=PLATFORMS)
+    parser.add_argument("--bare", action="store_true", help="the platforms' libraries alone")
     options = parser.parse_args()
+    program = "benchmarks.bare" if options.bare else "benchmarks.instant"
     for count in options.conversations:
-        asyncio.run(measure(count, options.seconds))
+        asyncio.run(measure(count, options.seconds, program, options.platforms))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,8 @@ def bench(
 @database_cli.command()
 def upgrade() -> None:
     """Bring the database to the newest schema. `chorus run` does this by itself."""
-    from bot.store.session import Database, DatabaseError
+    from bot.store.errors import DatabaseError
+    from bot.store.session import Database
 
     settings = _settings({})
 
@@ -210,7 +211,8 @@ def check() -> None:
 
 def _database_file() -> Path:
     """The database's file; says so and ends where there is none."""
-    from bot.store.session import Database, DatabaseError
+    from bot.store.errors import DatabaseError
+    from bot.store.session import Database
 
     try:
         file = Database(_settings({}).database.url).file
@@ -294,7 +296,7 @@ def _serve(
     from bot import logs
     from bot.app import App, NothingToServe
     from bot.config import data_folder
-    from bot.store.session import DatabaseError
+    from bot.store.errors import DatabaseError
     from inference import ModelNotFound, open_engine
 
     tokens = (settings.discord.token, settings.telegram.token)

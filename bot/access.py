@@ -28,7 +28,7 @@ from adapters.types import (
     Standing,
     StopRequested,
 )
-from bot.i18n import _
+from bot.i18n import _, named
 
 EVERYWHERE = ""
 """The realm that is no single server: the whole platform."""
@@ -193,7 +193,7 @@ class Refused:
         """One sentence: what is missing."""
         subject, _sep, name = self.what.partition(":")
         if subject == "command":
-            return self._of_command(name)
+            return named(self._of_command(name))
         if subject == "model":
             return _("You may not use the model {name} here. An administrator can allow it to you.").format(
                 name=name

@@ -31,10 +31,10 @@ class NothingToDo(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """The end of the branch that the model reads. `cut` is the answer that it goes on with, if it does;
-    `tries` how many answers the question was given before."""
+    """The end of the branch that the model reads, a question's id. `cut` is the answer that it goes on with,
+    if it does; `tries` how many answers the question was given before."""
 
-    message: Message
+    question: int
     cut: Message | None = None
     tries: int = 0
 
@@ -45,7 +45,7 @@ async def retried(session: AsyncSession, conversation: Conversation) -> Tip:
     question = None if answer is None else await branches.question_of(session, answer)
     if question is None:
         raise NothingToDo(_(texts.NOTHING_TO_RETRY))
-    return Tip(question, tries=len(await branches.answers_to(session, question)))
+    return Tip(question.id, tries=len(await branches.answers_to(session, question)))
 
 
 async def continued(session: AsyncSession, conversation: Conversation) -> Tip:
@@ -58,7 +58,7 @@ async def continued(session: AsyncSession, conversation: Conversation) -> Tip:
     question = await branches.question_of(session, answer)
     if question is None:
         raise NothingToDo(_(texts.NOTHING_TO_CONTINUE))
-    return Tip(question, cut=answer)
+    return Tip(question.id, cut=answer)
 
 
 async def changed(
@@ -69,7 +69,7 @@ async def changed(
         raise NothingToDo("")
     author = await history.person(session, event.author, event.chat.platform, now)
     found = await branches.change(
-        session, conversation, event.message.message, author.id, event.text.strip(), now
+        session, conversation, event.message.message, author, event.text.strip(), now
     )
     if found is None:
         raise NothingToDo("")
@@ -77,7 +77,7 @@ async def changed(
     if replaced is not None:
         for part, place in enumerate(await branches.places(session, replaced)):
             await inbox.add_placeholder(session, entry, part, Place(event.chat, place))
-    return Tip(question)
+    return Tip(question.id)
 
 
 async def knows(session: AsyncSession, chat: ChatRef, platform_message: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from adapters.base import Adapter
 from adapters.errors import Misconfigured
 from bot import menus
+from bot.attempts import Attempts
 from bot.commands.admin_models import reopen
 from bot.commands.running import Commands
 from bot.commands.suggesting import Suggestions
@@ -25,8 +26,10 @@ from bot.delivery import OutboxWorker, Sleep
 from bot.dispatch import Dispatcher
 from bot.gate import Gate
 from bot.housekeeping import Housekeeper
+from bot.i18n import translated
 from bot.models import Models, Opener
 from bot.owners import Owners
+from bot.replies import Replies
 from bot.services import Clock, Services, make_services, utc_now
 from bot.store.session import Database
 from bot.turn import Turns
@@ -92,22 +95,15 @@ class App:
             models = await resources.enter_async_context(Models(engine, self._open_model))
             services = make_services(self._settings, database, adapters, models, tasks, self._clock)
             gate = Gate(services)
-            turns = Turns(
-                database, adapters, engine, worker, self._settings, services, gate, sleep=self._sleep
+            replies = Replies(database, adapters, worker, sleep=self._sleep)
+            turns = Turns(services, gate, worker, replies, sleep=self._sleep)
+            commands = Commands(services, gate, replies, turns.over, worker.notify)
+            tell_admins = Owners(services, worker.notify).tell
+            attempts = Attempts(
+                services, turns, replies, commands, worker, tell_admins=tell_admins, sleep=self._sleep
             )
-            commands = Commands(services, gate, turns, worker.notify)
             dispatcher = Dispatcher(
-                database,
-                turns,
-                worker,
-                self._settings,
-                tasks,
-                services,
-                gate,
-                commands,
-                tell_admins=Owners(services, worker.notify).tell,
-                clock=self._clock,
-                sleep=self._sleep,
+                services, gate, turns, replies, attempts, worker, tasks, sleep=self._sleep
             )
             await self._pair(services)
             upkeep = [
@@ -160,6 +156,8 @@ class App:
         self, adapter: Adapter, dispatcher: Dispatcher, worker: OutboxWorker, services: Services
     ) -> Misconfigured | None:
         """Run an adapter to its end. One that is set up wrongly does not keep the others from serving."""
+        async with services.database.read() as session:
+            await services.languages.load(session, adapter.platform)
         async with asyncio.TaskGroup() as tasks:
             welcome = tasks.create_task(self._welcome(adapter, dispatcher, worker, services))
             try:
@@ -167,6 +165,7 @@ class App:
                     dispatcher.publish,
                     cursors=partial(dispatcher.cursors, adapter.platform),
                     suggest=Suggestions(services),
+                    translate=translated,
                 )
             except Misconfigured as mistake:
                 log.error("%s: %s", adapter.platform, mistake)

@@ -75,7 +75,7 @@ class Decisions:
         detail: str = "",
     ) -> None:
         """A message that was taken in, within the caller's transaction. The last word on it counts."""
-        await stored.put(session, [_row(Decision(place, message, person, verdict, detail, self._clock()))])
+        await _put(session, Decision(place, message, person, verdict, detail, self._clock()))
 
     async def find(
         self, session: AsyncSession, chat: ChatRef, message: str
@@ -105,21 +105,22 @@ class Decisions:
         while self._waiting:
             batch = [self._waiting[index] for index in range(min(AT_ONCE, len(self._waiting)))]
             async with self._database.write() as session:
-                await stored.put(session, [_row(one) for one in batch])
+                for one in batch:
+                    await _put(session, one)
             for one in batch:
                 if self._waiting and self._waiting[0] is one:
                     self._waiting.popleft()
 
 
-def _row(decision: Decision) -> dict[str, object]:
+async def _put(session: AsyncSession, decision: Decision) -> None:
     chat = decision.place.chat
-    return {
+    row = {
         "platform": chat.platform,
         "chat": chat.chat,
         "platform_message": decision.message,
         "realm": decision.place.realm,
         "person": decision.person,
-        "verdict": decision.verdict,
-        "detail": decision.detail,
-        "at": decision.at,
+        "verdict": str(decision.verdict),
+        "detail": str(decision.detail),
     }
+    await stored.put(session, row, decision.at)

@@ -30,7 +30,8 @@ from adapters.markup import plain_text
 from adapters.types import Button, ChatRef, MessageRef, Part
 from bot.store import history, outbox
 from bot.store.outbox import Action, Delivery, Outgoing
-from bot.store.session import Database, Work
+from bot.store.session import Database
+from bot.store.units import Work
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +88,22 @@ class Preview:
         self._text = ""
         self._news = asyncio.Event()
         self._ending = asyncio.Event()
+        self._beginning: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name=f"preview {self._key}")
+        loop = asyncio.get_running_loop()
+        self._beginning = loop.call_later(AT_ONCE.total_seconds(), self._begun)
         return self
+
+    def _begun(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"preview {self._key}")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._beginning is not None:
+            self._beginning.cancel()
         if self._task is None:
             return
         self._ending.set()
@@ -111,9 +119,6 @@ class Preview:
         self._news.set()
 
     async def _run(self) -> None:
-        await self._until_ending(self._sleep(AT_ONCE.total_seconds()))
-        if self._ending.is_set():
-            return
         async with self._adapter.typing(self._chat):
             if self._capabilities.edit_interval is not None:
                 await self._show_all(self._capabilities.edit_interval)
@@ -249,8 +254,14 @@ class OutboxWorker:
         key = (chat.platform, chat.chat)
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = _Queue()
-            task = self._tasks.create_task(self._send_all(*key, queue), name=f"outbox {key}")
+            queue = _Queue()
+            work = self._send_all(*key, queue)
+            try:
+                task = self._tasks.create_task(work, name=f"outbox {key}")
+            except RuntimeError:  # the task group has ended; the next run sends it
+                work.close()
+                return
+            self._queues[key] = queue
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         queue.news = True

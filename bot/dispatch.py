@@ -1,9 +1,7 @@
 """From the inbox to turns and commands: in order within a conversation, beside one another across them.
 
-    publish ──▶ inbox ──▶ backlog (who waits) ──a slot is free──▶ claim ──▶ turn or command ──▶ closed
-                  └──nobody waits: claimed as it is stored────────────────▶──┘
-                                                    ├──fails: again, three times in all, then aside
-                                                    └──the database fails: again, and it counts for nothing
+    publish ──▶ inbox ──▶ backlog (who waits) ──a slot is free──▶ claim ──▶ worked on ──▶ closed
+                  └──nobody waits: claimed as it is stored────────────────────▶──┘
 
 Only conversations' names wait in memory; events are read from the inbox as they are claimed. Knows nothing of
 models or of how an answer is made. `publish` is what adapters call.
@@ -14,74 +12,45 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import nullcontext, suppress
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from adapters.types import (
-    ButtonPressed,
-    ChatRef,
-    CommandInvoked,
-    Event,
-    MessageCreated,
-    MessageEdited,
-    StopRequested,
-    Unreadable,
-)
+from adapters.types import ChatRef, CommandInvoked, Event, MessageCreated, MessageEdited, Unreadable
 from bot import again, texts
-from bot.backlog import Author, Backlog, Party
-from bot.commands import ASK, Command, find_command
-from bot.commands.conversation import CONTINUE, RETRY, STOP_BUTTON
-from bot.commands.registry import find_press
-from bot.commands.running import Commands
-from bot.config import Settings
+from bot.attempts import TRIES, Attempts
+from bot.backlog import Backlog, Party
 from bot.delivery import OutboxWorker, Sleep
+from bot.events import (
+    author_of,
+    concerns,
+    is_at_once,
+    is_cut,
+    language_of,
+    party_of,
+    stop_key,
+    stops,
+    together,
+)
 from bot.gate import Gate
-from bot.i18n import _, speaking
-from bot.languages import Languages
+from bot.i18n import speaking
+from bot.replies import Replies
 from bot.services import Services
 from bot.store import inbox
 from bot.store.inbox import Entry
-from bot.store.session import Database, is_unavailable
-from bot.turn import Turns, concerns
-from inference import EngineUnavailable
+from bot.turn import Turns
 
 log = logging.getLogger(__name__)
 
-TRIES = 3  # at an event, in all; an event that ends the process counts by its claim
-FIRST_PAUSE = timedelta(seconds=0.5)  # before the next try
-LONGEST_PAUSE = timedelta(seconds=15)
 SETTLED = timedelta(seconds=5)
 """A run that has lived so long is not one of many that are ended from outside, and only then makes last
 tries: an event is not to be blamed for the end of every process that happened to work on it."""
 RENEWAL = inbox.LEASE / 3
 PASTE_PAUSE = timedelta(seconds=1.5)  # for the rest of a paste that the person's client has cut
-PASTE_LENGTH: Mapping[str, int] = {"discord": 1900, "telegram": 4000}
-"""Characters from which on a message is taken for a part of a longer paste: clients cut near 2000 and 4096. A
-platform that is not listed takes one message at a time, and answers each."""
-SAME_DEATH = 0.2  # seconds within which turns fail by the same death of their model
 USUAL_TURN = 5.0  # seconds; a guess until turns have been measured
-
-Handler = Callable[[AsyncSession, Entry], Awaitable[None]]
-"""Does what an event other than a message or a command is for, in the transaction that closes it. Running
-twice must do no harm."""
-
-TellAdmins = Callable[[str], Awaitable[None]]
-"""Brings a line to the people who look after the bot."""
-
-Clock = Callable[[], datetime]
-
-
-async def nobody(text: str) -> None:
-    """There is no one to tell; the log has it."""
-
-
-def now_utc() -> datetime:
-    return datetime.now(UTC)
 
 
 class RunEnded(Exception):
@@ -90,42 +59,33 @@ class RunEnded(Exception):
 
 class Dispatcher:
     """Runs what comes in. Its tasks live in the task group that it is given: one for each conversation that
-    is being answered, and one for each event that does not wait.
-
-    `handlers` are for kinds of events that are neither messages nor commands; kinds without one are not
-    stored. `tell_admins` hears of events that were set aside.
-    """
+    is being answered, and one for each event that does not wait."""
 
     def __init__(
         self,
-        database: Database,
-        turns: Turns,
-        worker: OutboxWorker,
-        settings: Settings,
-        tasks: asyncio.TaskGroup,
         services: Services,
         gate: Gate,
-        commands: Commands,
+        turns: Turns,
+        replies: Replies,
+        attempts: Attempts,
+        worker: OutboxWorker,
+        tasks: asyncio.TaskGroup,
         *,
-        handlers: Mapping[type[Event], Handler] | None = None,
-        tell_admins: TellAdmins = nobody,
-        clock: Clock = now_utc,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._database = database
-        self._turns = turns
-        self._worker = worker
-        self._settings = settings
-        self._tasks = tasks
+        self._database = services.database
         self._services = services
+        self._settings = services.settings
         self._gate = gate
-        self._commands = commands
-        self._handlers = handlers or {}
-        self._tell_admins = tell_admins
-        self._clock = clock
+        self._turns = turns
+        self._replies = replies
+        self._attempts = attempts
+        self._worker = worker
+        self._tasks = tasks
+        self._clock = services.clock
         self._sleep = sleep
         self._holder = inbox.new_holder()
-        limits = settings.limits
+        limits = services.settings.limits
         self._backlog = Backlog(limits.waiting_per_person, limits.waiting)
         self._live: set[str] = set()  # platforms whose events are worked on as they come
         self._caught_up: set[str] = set()  # those of which the backlog knows all that waits
@@ -133,11 +93,8 @@ class Dispatcher:
         self._held: dict[ChatRef, asyncio.Task[None]] = {}  # conversations that have to wait a while
         self._telling: dict[ChatRef, asyncio.Task[None]] = {}  # people who are being told to wait
         self._running: set[asyncio.Task[None]] = set()
-        self._languages = Languages()
-        self._last_try = asyncio.Lock()  # one at a time, so that none falls with another
         self._turn_seconds = USUAL_TURN
         self._began = time.monotonic()
-        self._model_died = -SAME_DEATH  # when a turn last failed by it; monotonic seconds
         self._closing = False
 
     # Taking in
@@ -145,7 +102,8 @@ class Dispatcher:
     async def publish(self, event: Event) -> None:
         """Take an event in. Returns once it is stored; what was stored before is passed over. When too many
         wait already it is stored with its refusal. Raises when it could not be stored."""
-        event = self._languages.told(self._services.pairing.sealed(event))
+        languages = self._services.languages
+        event = languages.told(self._services.pairing.sealed(event))
         if not await self._wanted(event):
             return
         platform = event.chat.platform
@@ -157,11 +115,12 @@ class Dispatcher:
 
         async def take(session: AsyncSession) -> tuple[Entry | None, bool]:
             live = platform in self._live
-            holder = self._holder if straight or (live and self._is_at_once(event)) else None
+            holder = self._holder if straight or (live and is_at_once(event)) else None
             entry = await inbox.add(session, event, self._clock(), holder=holder)
+            await languages.keep(session, event)
             if entry is not None and too_much:
                 if refusal is not None:
-                    await self._turns.enqueue_text(session, entry, refusal)
+                    await self._replies.enqueue_text(session, entry, refusal)
                 await inbox.close(session, entry, self._clock(), reason="too many were waiting")
             return entry, live
 
@@ -170,21 +129,22 @@ class Dispatcher:
             entry, live = await self._database.transact(take)
         finally:
             if straight and entry is None:
-                self._leave(event.chat, _party(event))
+                self._leave(event.chat, party_of(event))
+        languages.kept(event)
         refused = entry is not None and too_much
         if entry is None and refusal is not None:
-            self._backlog.untell(_author(event))
-        at_once = live and self._is_at_once(event)
+            self._backlog.untell(author_of(event))
+        at_once = live and is_at_once(event)
         if isinstance(event, Unreadable):
             log.error("an event of %s can't be read and is set aside: %s", platform, event.reason)
         elif refused:
             self._worker.notify(event.chat)
         elif entry is not None and live:
-            stopped = _stops(event) and self._turns.stop(event.chat, _stop_key(event))
+            stopped = stops(event) and self._turns.stop(event.chat, stop_key(event))
             if at_once:
-                self._start(self._see_through(entry, stopped=stopped), f"event {entry.id}")
+                self._start(self._attempts.see_through(entry, stopped=stopped), f"event {entry.id}")
             elif straight:
-                self._start(self._attend(event.chat, _party(event), entry), f"conversation {event.chat}")
+                self._start(self._attend(event.chat, party_of(event), entry), f"conversation {event.chat}")
             else:
                 self._wait(entry)
 
@@ -193,7 +153,7 @@ class Dispatcher:
             return concerns(event) and await self._gate.concerns(event)
         if isinstance(event, MessageEdited):
             return await self._is_question(event)
-        return type(event) in self._handlers or concerns(event)
+        return concerns(event)
 
     async def _is_question(self, event: MessageEdited) -> bool:
         """Whether what was changed is a question, or may be one that is still waiting."""
@@ -204,15 +164,8 @@ class Dispatcher:
 
     def _is_too_much(self, event: Event) -> bool:
         """Whether an event asks for work while too much waits already."""
-        asks = isinstance(event, MessageCreated | CommandInvoked) and not _stops(event)
-        return asks and self._backlog.is_full(_author(event))
-
-    def _is_at_once(self, event: Event) -> bool:
-        if isinstance(event, ButtonPressed):
-            found = find_press(event.data)
-            return found is None or found[0].at_once
-        command = _command(event)
-        return isinstance(event, StopRequested) or (command is not None and command.at_once)
+        asks = isinstance(event, MessageCreated | CommandInvoked) and not stops(event)
+        return asks and self._backlog.is_full(author_of(event))
 
     def _goes_straight(self, event: Event) -> bool:
         """Whether nobody is before this event: it is claimed as it is stored, and gets its turn at once."""
@@ -225,18 +178,18 @@ class Dispatcher:
             and chat not in self._working
             and chat not in self._held
             and not self._backlog.waiting_in(chat)
-            and not self._is_at_once(event)
+            and not is_at_once(event)
             and not isinstance(event, Unreadable)
-            and not (isinstance(event, MessageCreated) and _is_cut(event))
+            and not (isinstance(event, MessageCreated) and is_cut(event))
         )
 
     def _refusal(self, event: Event) -> str | None:
         """What is said where too many wait: once until there is room again, and to whom a command's answer is
         due."""
-        if not self._backlog.tell(_author(event)) and not isinstance(event, CommandInvoked):
+        if not self._backlog.tell(author_of(event)) and not isinstance(event, CommandInvoked):
             return None
         limits = self._settings.limits
-        with speaking(_language(event)):
+        with speaking(language_of(event)):
             mine = len(self._backlog) < limits.waiting
             return texts.too_many_waiting(limits.waiting_per_person) if mine else texts.too_busy()
 
@@ -244,13 +197,13 @@ class Dispatcher:
         """The event's conversation gets its turn; that of a paste not before the rest may have come."""
         event = entry.event
         chat = event.chat
-        self._backlog.add(chat, _author(event))
+        self._backlog.add(chat, author_of(event))
         if (held := self._held.pop(chat, None)) is not None:
             held.cancel()
-        if isinstance(event, MessageCreated) and _is_cut(event):
-            self._hold(chat, _party(event), PASTE_PAUSE)
+        if isinstance(event, MessageCreated) and is_cut(event):
+            self._hold(chat, party_of(event), PASTE_PAUSE)
         else:
-            self._ready(chat, _party(event))
+            self._ready(chat, party_of(event))
             self._tell_place(entry)
 
     def _hold(self, chat: ChatRef, party: Party, pause: timedelta) -> None:
@@ -271,9 +224,9 @@ class Dispatcher:
         if place == 0 or chat in self._telling or self._backlog.waiting_in(chat) > 1:
             return
         seconds = self._turn_seconds * (1 + (place - 1) // slots)
-        with speaking(_language(entry.event)):
+        with speaking(language_of(entry.event)):
             text = texts.place_in_queue(place, seconds)
-        self._telling[chat] = self._start(self._turns.tell(entry, text), f"place of {chat}")
+        self._telling[chat] = self._start(self._replies.tell(entry, text), f"place of {chat}")
 
     async def cursors(self, platform: str) -> Mapping[str, str]:
         """See `adapters.base.Cursors`."""
@@ -384,7 +337,7 @@ class Dispatcher:
             entry = entry or await self._claim(chat, party)
             if entry is not None:
                 began = time.monotonic()
-                await self._see_through(entry)
+                await self._attempts.see_through(entry)
                 self._turn_seconds += (time.monotonic() - began - self._turn_seconds) / 10
         except GeneratorExit:  # the event loop is gone, and with it whatever could go on
             over = True
@@ -407,7 +360,7 @@ class Dispatcher:
 
         async def claim(session: AsyncSession) -> Entry | None:
             return await inbox.claim(
-                session, chat, self._holder, self._clock(), together=_together, at_most=at_most
+                session, chat, self._holder, self._clock(), together=together, at_most=at_most
             )
 
         try:
@@ -418,156 +371,5 @@ class Dispatcher:
         if entry is None:
             self._backlog.forget(chat)
         else:
-            self._backlog.take(chat, [_author(one.event) for one in entry.all])
+            self._backlog.take(chat, [author_of(one.event) for one in entry.all])
         return entry
-
-    # One event
-
-    async def _see_through(self, entry: Entry, *, stopped: bool = False) -> None:
-        """Work on a claimed event until it is closed: again when it fails, aside when it fails for good."""
-        if entry.attempts > TRIES:
-            await self._set_aside(entry, f"Chorus has ended {TRIES} times while it worked on this")
-            return
-        pause = FIRST_PAUSE
-        while True:
-            failure = await self._try(entry, stopped=stopped)
-            if failure is None:
-                return
-            if not is_unavailable(failure):
-                if self._is_lost(entry, failure):
-                    await self._set_aside(entry, repr(failure), failure)
-                    return
-                entry = await self._database.insist(partial(inbox.try_again, entry=entry), sleep=self._sleep)
-            await self._sleep(pause.total_seconds())
-            pause = min(pause * 2, LONGEST_PAUSE)
-
-    async def _try(self, entry: Entry, *, stopped: bool) -> Exception | None:
-        """One try; gives what it failed by. The last one is made alone, lest it fall with others."""
-        with speaking(_language(entry.event)):
-            try:
-                async with self._last_try if entry.attempts >= TRIES else nullcontext():
-                    await self._run(entry, stopped=stopped)
-            except Exception as error:
-                if is_unavailable(error):
-                    log.info("event %s waits for the database: %s", entry.event.id, error)
-                else:
-                    log.exception("event %s has failed, try %d", entry.event.id, entry.attempts)
-                return error
-        return None
-
-    def _is_lost(self, entry: Entry, failure: Exception) -> bool:
-        """Whether not to try again. A model that dies takes all its turns with it: who was alone with it
-        the second time is to blame."""
-        if not isinstance(failure, EngineUnavailable):
-            return entry.attempts >= TRIES
-        now = time.monotonic()
-        alone = self._turns.generating == 0 and now - self._model_died > SAME_DEATH
-        self._model_died = now
-        return entry.attempts >= (TRIES - 1 if alone else TRIES)
-
-    async def _set_aside(self, entry: Entry, reason: str, failure: Exception | None = None) -> None:
-        """Give an event up: the person and the people who look after the bot are told."""
-        event = entry.event
-        log.error("event %s in %s is set aside: %s", event.id, event.chat, reason)
-        with speaking(_language(event)):
-            text = texts.for_error(failure) if isinstance(failure, EngineUnavailable) else texts.given_up()
-
-        async def write(session: AsyncSession, *, telling: bool) -> None:
-            if telling:
-                await self._turns.enqueue_text(session, entry, text)
-            await self._turns.gave_up(session, entry, reason)
-            await inbox.set_aside(session, entry, self._clock(), reason)
-
-        try:
-            await self._database.insist(partial(write, telling=True), sleep=self._sleep)
-        except Exception:  # it may be the very telling that fails
-            log.exception("nobody in %s could be told", event.chat)
-            await self._database.insist(partial(write, telling=False), sleep=self._sleep)
-        self._worker.notify(event.chat)
-        await self._tell_admins(f"I have set an event in {_place(event.chat)} aside: {reason}")
-
-    async def _run(self, entry: Entry, *, stopped: bool) -> None:
-        match entry.event:
-            case MessageCreated(text=text):
-                await self._turns.run(entry, text)
-            case CommandInvoked(name=ASK.name, arguments=arguments):
-                question = arguments.get(ASK.params[0].name, "").strip()
-                if question:
-                    await self._turns.run(entry, question)
-                else:
-                    await self._turns.say(entry, _(texts.NO_QUESTION))
-            case CommandInvoked(name=RETRY.name | CONTINUE.name):
-                await self._turns.run(entry, "")
-            case MessageEdited(text=text):
-                await self._turns.run(entry, text)
-            case CommandInvoked() | ButtonPressed():
-                await self._commands.run(entry, stopped=stopped)
-            case _:
-                await self._handle(entry)
-
-    async def _handle(self, entry: Entry) -> None:
-        """Any other event: what was asked for happened already (a stop), or its handler does it."""
-        handler = self._handlers.get(type(entry.event))
-        async with self._database.write() as session:
-            if handler is not None:
-                await handler(session, entry)
-            await inbox.close(session, entry, self._clock())
-        self._worker.notify(entry.event.chat)
-
-
-def _author(event: Event) -> Author:
-    return event.chat.platform, inbox.author_of(event) or ""
-
-
-def _party(event: Event) -> Party:
-    """Who shares one place in the round with this event."""
-    private = getattr(event, "private", False)
-    return event.chat.platform, event.server or (_author(event)[1] if private else event.chat.chat)
-
-
-def _language(event: Event) -> str | None:
-    author = getattr(event, "author", None)
-    return None if author is None else author.language
-
-
-def _place(chat: ChatRef) -> str:
-    return " ".join(part for part in (chat.platform, chat.chat, chat.thread) if part)
-
-
-def _is_cut(event: MessageCreated) -> bool:
-    """Whether a message may be a part of a longer paste."""
-    length = PASTE_LENGTH.get(event.chat.platform)
-    return length is not None and len(event.text) >= length
-
-
-def _together(first: Event, following: Event) -> bool:
-    """Whether a message goes on where the one before it ended: the same person says more, and answers nothing
-    in particular."""
-    return (
-        isinstance(first, MessageCreated)
-        and isinstance(following, MessageCreated)
-        and following.chat.platform in PASTE_LENGTH
-        and following.reply_to is None
-        and following.author.id == first.author.id
-    )
-
-
-def _command(event: Event) -> Command | None:
-    return find_command(event.name) if isinstance(event, CommandInvoked) else None
-
-
-def _stops(event: Event) -> bool:
-    """Whether an event ends the answer that is being written."""
-    command = _command(event)
-    return (
-        isinstance(event, StopRequested)
-        or _stop_key(event) is not None
-        or (command is not None and command.stops)
-    )
-
-
-def _stop_key(event: Event) -> str | None:
-    """The key of what the answer under the button that was pressed is for; None for all other events."""
-    pressed = event.data if isinstance(event, ButtonPressed) else ""
-    name, _colon, key = pressed.partition(":")
-    return key if name == STOP_BUTTON else None

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from adapters.types import Addressed, ButtonPressed, CommandInvoked, MessageCreated, MessageEdited
+from adapters.types import Addressed, ButtonPressed, CommandInvoked, Event, MessageCreated, MessageEdited
 from bot.access import (
     TALK,
     Action,
@@ -96,6 +96,12 @@ class Gate:
             await quotas.charge_only(session, key, admitted.actor, admitted.place, tokens, now)
             return None
         return await quotas.reserve(session, key, admitted.actor, admitted.place, tokens, now)
+
+    def tells_of(self, event: Event, admitted: Admitted, limit: Limit) -> bool:
+        """Whether a limit that stands against a turn is said. Where a response of ours waits to be filled, it
+        always is."""
+        waiting = isinstance(event, CommandInvoked) and event.placeholder is not None
+        return self._services.quotas.tell(admitted.actor, admitted.place, limit) or waiting
 
     async def refusal(
         self, session: AsyncSession, event: MessageCreated | MessageEdited | CommandInvoked, refused: Refused

@@ -9,11 +9,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store import decisions, history, inbox, outbox, usage
+from bot.store.models import InboxState
 from bot.store.session import Database
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ Prune = Callable[[AsyncSession, int, datetime, int], Awaitable[int | None]]
 
 
 class Housekeeper:
-    """`keep_days` is for messages; None keeps them."""
+    """`keep_days` is for messages, and events that were set aside; None keeps them."""
 
     def __init__(
         self,
@@ -62,7 +64,9 @@ class Housekeeper:
             await usage.prune(session, now)
             await decisions.prune(session, now - KEPT)
         if self._keep_days is not None:
-            await self._prune(history.prune, now - timedelta(days=self._keep_days))
+            before = now - timedelta(days=self._keep_days)
+            await self._prune(history.prune, before)
+            await self._prune(partial(inbox.prune, state=InboxState.ASIDE), before)
         await self._database.tidy()
 
     async def _prune(self, prune: Prune, before: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -123,6 +123,11 @@ class Models:
     def cancel(self, request_id: str) -> bool:
         """End a request, whichever model answers it."""
         return any(one.engine.cancel(request_id) for one in (self._first, *self._others.values()))
+
+    def forget(self, topics: Collection[str]) -> None:
+        """Let every model drop what it keeps of requests about these topics."""
+        for one in (self._first, *self._others.values()):
+            one.engine.forget(topics)
 
     async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         return await self._first.engine.count_tokens(messages)

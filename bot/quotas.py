@@ -9,13 +9,14 @@ Knows nothing of what an answer is; its key is the event's, so that a turn that 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot import amounts
 from bot.access import EVERYWHERE, Actor, Place, SubjectKind
 from bot.config import Settings
 from bot.i18n import N_, _
@@ -25,6 +26,7 @@ from bot.store.session import Database
 from bot.store.usage import Account, Measure, Period, Used, window
 
 UNLIMITED = -1
+REMEMBERED = 10_000  # people who were told that a limit is reached
 
 LIMITS: Mapping[str, tuple[Measure, Period]] = {
     f"{measure}_per_{period}": (measure, period) for measure in Measure for period in Period
@@ -58,37 +60,28 @@ class Limit:
         return _("you here") if self.account.realm else _("you")
 
     def text(self, now: datetime) -> str:
-        """What is used up, and when it renews."""
-        amount = (
-            _("{count} messages").format(count=self.amount)
-            if self.measure is Measure.MESSAGES
-            else _("{count} tokens").format(count=self.amount)
+        """What is used up, when it renews, and that nothing is said before."""
+        said = amounts.messages if self.measure is Measure.MESSAGES else amounts.tokens
+        if self.account.person:
+            text = _(
+                "You have used up your limit of {amount} {when}. It renews in {time}; "
+                "until then I stay quiet."
+            )
+        else:
+            text = _(
+                "All of you here together have used up the limit of {amount} {when}. It renews in {time}; "
+                "until then I stay quiet."
+            )
+        return text.format(
+            amount=said(self.amount),
+            when=_(_PERIODS[self.period]),
+            time=amounts.duration((self.renews - now).total_seconds()),
         )
-        when = _(_PERIODS[self.period])
-        renews = duration((self.renews - now).total_seconds())
-        if not self.account.person:
-            return _(
-                "The {amount} that all of you here may use {when} are used up. They renew in {renews}."
-            ).format(amount=amount, when=when, renews=renews)
-        return _("The {amount} that you may use {when} are used up. They renew in {renews}.").format(
-            amount=amount, when=when, renews=renews
-        )
-
-
-def duration(seconds: float) -> str:
-    """A time to wait, for people: never less than it is."""
-    for unit, most, text in (
-        (1, 90, N_("{count} seconds")),
-        (60, 90 * 60, N_("{count} minutes")),
-        (3600, 36 * 3600, N_("{count} hours")),
-    ):
-        if seconds < most:
-            return _(text).format(count=max(1, ceil(seconds / unit)))
-    return _("{count} days").format(count=ceil(seconds / 86400))
 
 
 class Quotas:
-    """Limits, and what is used of them. The limits that were set are remembered until `forget`."""
+    """Limits, and what is used of them. The limits that were set are remembered until `forget`; of those that
+    people were told of, the last REMEMBERED."""
 
     def __init__(self, settings: Settings) -> None:
         self._defaults = {
@@ -98,6 +91,20 @@ class Quotas:
         }
         self._rows: Sequence[QuotaRow] | None = None
         self._generation = 0
+        self._told: OrderedDict[tuple[str, str, str], datetime] = OrderedDict()
+
+    def tell(self, actor: Actor, place: Place, limit: Limit) -> bool:
+        """Whether a person is to be told of a limit that is reached: once until it renews, in each server and
+        in private. A limit of all in a server together is told to one of them."""
+        who = (actor.platform, actor.id if limit.account.person else "", place.realm)
+        told = self._told.get(who)
+        if told is not None and limit.renews <= told:
+            return False
+        self._told[who] = limit.renews
+        self._told.move_to_end(who)
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return True
 
     async def limits(self, session: AsyncSession, actor: Actor, place: Place, now: datetime) -> list[Limit]:
         """Every limit that holds for a person in a place, with what is used of it."""
@@ -145,9 +152,10 @@ class Quotas:
         return any(row.platform == platform and row.subject_kind == SubjectKind.ROLE for row in rows)
 
     def forget(self) -> None:
-        """A limit was set: read them anew."""
+        """A limit was set: read them anew, and tell people anew."""
         self._generation += 1
         self._rows = None
+        self._told.clear()
 
     async def _set(self, session: AsyncSession) -> Sequence[QuotaRow]:
         if self._rows is not None:
@@ -194,9 +202,9 @@ def _of_person(
         row.amount for row in about if row.subject_kind == SubjectKind.ROLE and row.subject in actor.roles
     ]
     general = [row.amount for row in about if row.subject_kind == SubjectKind.EVERYONE]
-    for amounts in (own, of_roles, general):
-        if amounts:
-            return UNLIMITED if UNLIMITED in amounts else max(amounts)
+    for found in (own, of_roles, general):
+        if found:
+            return UNLIMITED if UNLIMITED in found else max(found)
     return default
 
 

@@ -155,7 +155,7 @@ SETTINGS: Mapping[str, Setting] = {
     for setting in (
         Setting(
             "temperature",
-            N_("how freely it answers; 0 is the likeliest answer"),
+            N_("how freely I answer; 0 is the likeliest answer"),
             N_("a number from 0 to 2"),
             partial(_number, low=0, high=2),
             lambda settings: settings.model.temperature,
@@ -163,7 +163,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "top_p",
-            N_("the share of likely words that it chooses from"),
+            N_("the share of likely words that I choose from"),
             N_("a number from 0.01 to 1"),
             partial(_number, low=0.01, high=1),
             lambda _: None,
@@ -178,7 +178,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "persona",
-            N_("how it is"),
+            N_("the persona that I have"),
             N_("the name of a persona"),
             partial(_text, longest=32),
             lambda _: None,
@@ -186,7 +186,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "system",
-            N_("an own text that tells it how to be, instead of a persona"),
+            N_("an own text that tells me how to be, instead of a persona"),
             N_("a text of at most 4000 characters"),
             partial(_text, longest=LONGEST_TEXT),
             lambda settings: settings.persona.prompt,
@@ -211,7 +211,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "language",
-            N_("the language of its own texts; auto is each person's"),
+            N_("the language of my own texts; auto is each person's"),
             N_("auto, en, de, es, fr, ru or zh"),
             partial(_one_of, choices=_LANGUAGE_CHOICES),
             lambda _: "auto",
@@ -220,7 +220,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "when",
-            N_("when it answers among people"),
+            N_("when I answer among people"),
             N_("mention, reply, always, never or threads"),
             partial(_one_of, choices=_MODES),
             lambda _: When.REPLY.value,
@@ -228,19 +228,19 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         _switched(
             "show_thinking",
-            N_("whether its thoughts are shown, hidden from view"),
+            N_("whether my thoughts are shown, hidden from view"),
             False,
             person=Permission.EVERYONE,
         ),
         _switched(
             "stream", N_("whether an answer is shown while it is written"), True, person=Permission.EVERYONE
         ),
-        _switched("summarise", N_("whether it sums up what no longer fits into its memory"), True),
-        _switched("feedback", N_("whether there are 👍 and 👎 under its answers"), False),
-        _switched("attachments", N_("whether it reads files"), True),
+        _switched("summarise", N_("whether I sum up what no longer fits into my memory"), True),
+        _switched("feedback", N_("whether there are 👍 and 👎 under my answers"), False),
+        _switched("attachments", N_("whether I read files"), True),
         _switched(
             "broadcasts",
-            N_("whether news of the bot's owner are sent here"),
+            N_("whether news of my owner are sent here"),
             True,
             person=Permission.EVERYONE,
         ),

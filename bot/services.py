@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from adapters.base import Adapter
 from bot.config import Settings
 from bot.decisions import Decisions
+from bot.languages import Languages
 from bot.models import Models
 from bot.pairing import Pairing
 from bot.policy import Access
@@ -37,6 +38,7 @@ class Services:
     quotas: Quotas
     pairing: Pairing
     decisions: Decisions
+    languages: Languages
     summaries: Summaries
 
 
@@ -66,5 +68,6 @@ def make_services(
         quotas=Quotas(settings),
         pairing=Pairing(clock),
         decisions=Decisions(database, clock),
+        languages=Languages(),
         summaries=Summaries(database, models, tasks),
     )

@@ -73,7 +73,7 @@ class Summaries:
         messages = [*prompt.messages, ChatMessage("assistant", answer), ChatMessage("user", WISH)]
         try:
             async with self._models.lease(model) as engine:
-                said = await _said(engine, messages)
+                said = await _said(engine, messages, str(conversation_id))
                 if said:
                     tokens = await engine.count_tokens([ChatMessage("user", said)])
                     await self._keep(conversation_id, Summary(answer_id, said, tokens))
@@ -89,13 +89,13 @@ class Summaries:
             await summaries.add(session, conversation_id, summary, datetime.now(UTC))
 
 
-async def _said(engine: Engine, messages: Sequence[ChatMessage]) -> str:
+async def _said(engine: Engine, messages: Sequence[ChatMessage], topic: str) -> str:
     """The model's summary; empty where there is no room for one."""
     longest = max(engine.context_length // SHARE, 1)
     if await engine.count_tokens(messages) + longest > engine.context_length:
         return ""
     sampling = SamplingParams(max_tokens=longest, temperature=0)
-    request = Request(messages=messages, sampling=sampling, client=CLIENT, priority=PRIORITY)
+    request = Request(messages=messages, sampling=sampling, topic=topic, client=CLIENT, priority=PRIORITY)
     text = ""
     async with aclosing(engine.generate(request)) as outputs:
         async for output in outputs:

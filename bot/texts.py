@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.i18n import N_, _
+from bot import amounts
+from bot.i18n import N_, _, _n
 from inference import ContextTooLong, EngineUnavailable, Overloaded
 
 # Translated where they are shown.
@@ -30,13 +31,13 @@ def for_error(error: Exception) -> str:
     match error:
         case ContextTooLong():
             return _(
-                "That is too long for me: it has {tokens} tokens, and I can read {limit} at once. "
+                "That is too long for me: it has {tokens}, and I can read {limit} at once. "
                 "Could you shorten it?"
-            ).format(tokens=error.tokens, limit=error.limit)
+            ).format(tokens=amounts.tokens(error.tokens), limit=error.limit)
         case Overloaded():
-            return _(
-                "Too many people are talking to me just now. Please try again in about {seconds} seconds."
-            ).format(seconds=max(1, round(error.retry_after)))
+            return _("Too many people are talking to me just now. Please try again in about {time}.").format(
+                time=amounts.duration(error.retry_after)
+            )
         case EngineUnavailable():
             return _("My language model is not available at the moment. Please try again later.")
     return _(SOMETHING_WRONG)
@@ -46,15 +47,18 @@ def place_in_queue(place: int, seconds: float) -> str:
     """Shown once to whom must wait. `seconds` is an estimate."""
     return _(
         "Many people are talking to me just now: you are number {place} in the queue. "
-        "I expect to answer in about {seconds} seconds."
-    ).format(place=place, seconds=max(1, round(seconds)))
+        "I expect to answer in about {time}."
+    ).format(place=place, time=amounts.duration(seconds))
 
 
 def too_many_waiting(waiting: int) -> str:
     """To a person who has `waiting` messages waiting already."""
-    return _(
+    return _n(
+        "You have {waiting} message waiting already, and I can't take more before I have answered it. "
+        "Please send this again later.",
         "You have {waiting} messages waiting already, and I can't take more before I have answered those. "
-        "Please send this again later."
+        "Please send this again later.",
+        waiting,
     ).format(waiting=waiting)
 
 

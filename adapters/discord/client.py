@@ -33,6 +33,7 @@ from adapters.discord.responses import Response, parameters
 from adapters.errors import AdapterError, Forbidden, NotFound, RateLimited, Rejected
 from adapters.markup import discord_parts, discord_text, plain_text
 from adapters.ratelimit import Buckets, Clock, Sleep, TokenBucket
+from adapters.texts import Translate, english
 from adapters.types import Attachment, ChatRef, MessageRef, Part, Person, Standing
 
 log = logging.getLogger(__name__)
@@ -92,10 +93,16 @@ class DiscordAdapter:
     # Receiving
 
     async def run(
-        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+        self,
+        publish: Publish,
+        *,
+        cursors: Cursors = no_cursors,
+        suggest: Suggest = no_suggestions,
+        translate: Translate = english,
     ) -> None:
         """See `Adapter.run`. What can't be published is tried again until it can. Commands and presses that
         can't be are refused at once, and their author is told."""
+        self._interactions.translate = translate
         receiver = DiscordReceiver(
             self._connection,
             self._interactions,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from adapters.commands import CommandSpec, Kind, Param, Permission, translated
+from adapters.commands import CommandSpec, Kind, Param, Permission, shortened, translated
 
 Payload = dict[str, Any]
 
@@ -87,8 +87,8 @@ def _widest(permissions: Iterable[Permission]) -> Permission:
 
 
 def _described(description: str, translations: Mapping[str, str]) -> Payload:
-    localised = {_LOCALES.get(tag, tag): text[:_DESCRIPTION] for tag, text in translations.items()}
-    return {"description": description[:_DESCRIPTION], "description_localizations": localised}
+    localised = {_LOCALES.get(tag, tag): shortened(text, _DESCRIPTION) for tag, text in translations.items()}
+    return {"description": shortened(description, _DESCRIPTION), "description_localizations": localised}
 
 
 def _options(spec: CommandSpec) -> list[Payload]:
@@ -195,7 +195,7 @@ def form(spec: CommandSpec, locale: str) -> Payload:
     translation. Its id names the command: that is all there is when the bot restarts before it is sent in."""
     return {
         "custom_id": _FORM + spec.name,
-        "title": translated(spec, locale)[:_LABEL],
+        "title": shortened(translated(spec, locale), _LABEL),
         "components": [_field(param, locale) for param in spec.params],
     }
 
@@ -212,8 +212,8 @@ def _field(param: Param, locale: str) -> Payload:
         return {"type": _LABELLED, "label": text, "component": field}
     return {
         "type": _LABELLED,
-        "label": param.name[:_LABEL],
-        "description": text[:_DESCRIPTION],
+        "label": param.name,
+        "description": shortened(text, _DESCRIPTION),
         "component": field,
     }
 

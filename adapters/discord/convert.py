@@ -64,6 +64,7 @@ def message_created(message: discord.Message, me: discord.ClientUser) -> Message
         quoted=_quoted(answered, me),
         attachments=tuple(_attachment(attachment) for attachment in message.attachments),
         parent=parent(message.channel),
+        server_language=_language(message.guild),
     )
 
 
@@ -85,6 +86,7 @@ def message_edited(update: discord.RawMessageUpdateEvent, me: discord.ClientUser
         private=_is_direct(message),
         server=str(message.guild.id) if message.guild else None,
         parent=parent(message.channel),
+        server_language=_language(message.guild),
     )
 
 
@@ -118,9 +120,9 @@ def command_invoked(interaction: discord.Interaction, *, ephemeral: bool) -> Com
         id=f"interaction:{interaction.id}",
         chat=chat,
         author=person(interaction.user, language=interaction.locale.value),
-        name=name,
+        name=strip_hidden(name),
         sent_at=interaction.created_at,
-        arguments={param: strip_hidden(value) for param, value in values.items()},
+        arguments={strip_hidden(param): strip_hidden(value) for param, value in values.items()},
         placeholder=_placeholder(interaction, chat, private=ephemeral),
         private=interaction.guild_id is None,
         server=None if interaction.guild_id is None else str(interaction.guild_id),
@@ -171,7 +173,12 @@ def _id(value: object) -> str | None:
 
 
 def person(user: discord.abc.User, *, language: str | None = None) -> Person:
-    return Person(id=str(user.id), name=strip_hidden(user.display_name), language=language)
+    known = strip_hidden(language) if isinstance(language, str) else None  # discord.py passes on any value
+    return Person(id=str(user.id), name=strip_hidden(user.display_name), language=known)
+
+
+def _language(server: discord.Guild | None) -> str | None:
+    return None if server is None else server.preferred_locale.value
 
 
 def parent(channel: object) -> str | None:
@@ -180,7 +187,7 @@ def parent(channel: object) -> str | None:
 
 
 def _placeholder(interaction: discord.Interaction, chat: ChatRef, *, private: bool) -> MessageRef:
-    response = Response(interaction.application_id, interaction.token, private=private)
+    response = Response(interaction.application_id, strip_hidden(interaction.token), private=private)
     return MessageRef(chat, str(response))
 
 
@@ -261,9 +268,11 @@ def readable(text: str, message: discord.Message) -> str:
 
 
 def _attachment(attachment: discord.Attachment) -> Attachment:
-    return Attachment(
-        name=strip_hidden(attachment.filename),
-        media_type=attachment.content_type or "application/octet-stream",
-        size=attachment.size,
-        handle=attachment.url,
-    )
+    """Raises TypeError for what discord.py passes on although it is of an impossible form."""
+    media_type: object = attachment.content_type or "application/octet-stream"
+    size: object = attachment.size
+    handle: object = attachment.url
+    if type(size) is not int or not isinstance(media_type, str) or not isinstance(handle, str):
+        raise TypeError(f"{attachment!r} is no attachment")
+    name, media_type, handle = map(strip_hidden, (attachment.filename, media_type, handle))
+    return Attachment(name, media_type, size, handle)

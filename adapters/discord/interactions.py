@@ -23,6 +23,7 @@ from adapters.discord.convert import button_pressed, chat_ref, command_invoked, 
 from adapters.discord.intake import Intake
 from adapters.discord.responses import Callback, Response, answer
 from adapters.errors import AdapterError
+from adapters.texts import NOT_STORED, Translate, english
 from adapters.types import ButtonPressed, CommandInvoked, MessageRef
 
 log = logging.getLogger(__name__)
@@ -30,18 +31,18 @@ log = logging.getLogger(__name__)
 _STORING_MAY_TAKE = timedelta(seconds=1.5)
 _PROPOSING_MAY_TAKE = timedelta(seconds=2)
 
-_NOT_STORED = "Sorry, I can't take that in just now. Please try again in a moment."
-
 _EPHEMERAL = {"flags": discord.MessageFlags(ephemeral=True).value}
 
 Taken = CommandInvoked | ButtonPressed
 
 
 class Interactions:
-    """`commands` says which answers are private and which commands have a form."""
+    """`commands` says which answers are private and which commands have a form; `translate` how what is said
+    from here reads in other languages."""
 
     def __init__(self, connection: Connection, commands: Sequence[CommandSpec]) -> None:
         self.commands = tuple(commands)
+        self.translate: Translate = english
         self._connection = connection
         self._acknowledging: dict[MessageRef, asyncio.Event] = {}
 
@@ -93,7 +94,8 @@ class Interactions:
             await asyncio.wait([storing], timeout=_STORING_MAY_TAKE.total_seconds())
             if storing.done() and (error := storing.exception()) is not None:
                 log.error("%s could not be stored, and its author was told: %s", event.id, error)
-                data = {"content": _NOT_STORED, "allowed_mentions": {"parse": []}} | _EPHEMERAL
+                text = self.translate(NOT_STORED, event.author.language)
+                data = {"content": text, "allowed_mentions": {"parse": []}} | _EPHEMERAL
                 await self._answer(interaction, Callback.MESSAGE, data)
                 return
             response = Response.parse(event.placeholder.message)

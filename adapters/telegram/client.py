@@ -69,6 +69,7 @@ from adapters.telegram.members import Members, UserNames
 from adapters.telegram.messages import PLATFORM
 from adapters.telegram.polling import Errands, insist, poll
 from adapters.telegram.request import PollingRequest, Request
+from adapters.texts import Translate, english
 from adapters.types import (
     Attachment,
     ChatRef,
@@ -152,7 +153,12 @@ class TelegramAdapter:
     # Receiving
 
     async def run(
-        self, publish: Publish, *, cursors: Cursors = no_cursors, suggest: Suggest = no_suggestions
+        self,
+        publish: Publish,
+        *,
+        cursors: Cursors = no_cursors,
+        suggest: Suggest = no_suggestions,
+        translate: Translate = english,
     ) -> None:
         """See Adapter. An update is confirmed to Telegram only after `publish` returned: Telegram itself
         keeps what was missed, for a day, so that `cursors` are not needed."""

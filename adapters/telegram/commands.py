@@ -26,6 +26,7 @@ from adapters.commands import (
     explained,
     find,
     overview,
+    shortened,
     translated,
     usage,
 )
@@ -72,7 +73,7 @@ def _menu(commands: Sequence[CommandSpec], language: str | None) -> list[BotComm
         else:
             description = translated(spec, language)
         if name != "start":
-            entries.append(BotCommand(name, description[:DESCRIPTION]))
+            entries.append(BotCommand(name, shortened(description, DESCRIPTION)))
     return entries[:MOST_COMMANDS]
 
 

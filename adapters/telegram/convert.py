@@ -8,7 +8,7 @@ Commands may have several words. Where words are missing ("/admin", or "/languag
 asked for instead; its buttons carry the command as it would be typed, so that they work for ever and a forged
 one does no more than typing does.
 
-Knows nothing of the connection.
+Whatever people write comes out without the characters that nobody sees. Knows nothing of the connection.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from adapters.commands import (
     parse_command,
     resolve,
 )
+from adapters.markup.characters import strip_hidden
 from adapters.telegram.messages import (
     PLATFORM,
     addressed_of,
@@ -150,7 +151,7 @@ def _said(
             author=author,
             name=typed.path,
             sent_at=date_of(message.date),
-            arguments=_arguments(typed, message, ids),
+            arguments=_shown(_arguments(typed, message, ids)),
             message=ref,
             private=private,
             reply_to=reply_to,
@@ -159,6 +160,7 @@ def _said(
         return replace(menu, otherwise=command) if menu else command
 
     mentioned, text = mention_in(text, entities_of(message), me)
+    text = strip_hidden(text)
     addressed = addressed_of(private, mentioned, answered, me)
     if addressed is Addressed.NOT:
         attachments = ()  # files among people are not the bot's
@@ -187,7 +189,7 @@ def _edited(event_id: str, message: Message, me: User) -> MessageEdited | None:
         id=event_id,
         message=ref_of(message),
         author=author,
-        text=mention_in(text, entities_of(message), me)[1],
+        text=strip_hidden(mention_in(text, entities_of(message), me)[1]),
         sent_at=date_of(message.edit_date),
         private=message.chat.type == ChatType.PRIVATE,
     )
@@ -206,12 +208,17 @@ def _pressed(
     private = message.chat.type == ChatType.PRIVATE
     if not data.startswith("/"):
         return ButtonPressed(
-            id=f"callback:{query.id}", message=ref, author=author, data=data, sent_at=now, private=private
+            id=f"callback:{query.id}",
+            message=ref,
+            author=author,
+            data=strip_hidden(data),
+            sent_at=now,
+            private=private,
         )
     typed = _looked_up(data, commands)
     if typed is None or not (typed.spec or below(commands, typed.path)):
         return None
-    arguments = dict(parse_arguments(typed.spec, typed.rest)) if typed.spec else {}
+    arguments = _shown(parse_arguments(typed.spec, typed.rest)) if typed.spec else {}
     menu = _menu(ref, author, typed, arguments, commands)
     if menu is not None:
         return replace(menu, pressed=True)
@@ -271,6 +278,11 @@ def _arguments(typed: Typed, message: Message, ids: Mapping[str, str]) -> dict[s
     if not any(param.kind is Kind.PERSON for param in typed.spec.params):
         return dict(parse_arguments(typed.spec, typed.rest))
     return _with_people(typed.spec, typed.rest, message, ids)
+
+
+def _shown(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Values as people see them."""
+    return {name: strip_hidden(value) for name, value in arguments.items()}
 
 
 def _with_people(spec: CommandSpec, rest: str, message: Message, ids: Mapping[str, str]) -> dict[str, str]:

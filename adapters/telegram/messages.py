@@ -1,7 +1,8 @@
 """What a message of Telegram's says: pure functions.
 
 python-telegram-bot takes whatever comes: an id that is no number, a text that is no text. Such things raise
-TypeError here, so that nothing of an impossible form goes further.
+TypeError here, so that nothing of an impossible form goes further. Names and quotes come out without the
+characters that nobody sees.
 
 Knows nothing of updates, commands or the connection.
 """
@@ -26,6 +27,7 @@ from telegram import (
 )
 from telegram.constants import ChatID
 
+from adapters.markup.characters import strip_hidden
 from adapters.types import Addressed, Attachment, ChatRef, MessageRef, Person, Quoted
 
 PLATFORM = "telegram"
@@ -54,6 +56,7 @@ def date_of(date: object) -> datetime:
 
 
 def text_of(message: Message) -> str:
+    """As it came: the entities' offsets count every character."""
     text = message.text or message.caption or ""
     if not isinstance(text, str):
         raise TypeError("the text is no text")
@@ -77,13 +80,13 @@ def _written_by(message: Message) -> Person | None:
     user, sender = message.from_user, message.sender_chat
     if sender is not None:
         anonymous = sender.id == message.chat.id and user is not None and user.id == ChatID.ANONYMOUS_ADMIN
-        return Person(id_of(sender.id), str(sender.effective_name or ""), anonymous=anonymous)
+        return Person(id_of(sender.id), strip_hidden(str(sender.effective_name or "")), anonymous=anonymous)
     return person_of(user) if user is not None else None
 
 
 def person_of(user: User) -> Person:
     language = user.language_code if isinstance(user.language_code, str) else None
-    return Person(id_of(user.id), str(user.full_name or ""), language)
+    return Person(id_of(user.id), strip_hidden(str(user.full_name or "")), language)
 
 
 def entities_of(message: Message) -> Sequence[MessageEntity]:
@@ -146,7 +149,7 @@ def quoted_of(message: Message, answered: Message, me: User) -> Quoted | None:
     if author is None:
         return None
     text = str(message.quote.text) if message.quote else text_of(answered)
-    return Quoted(author, text, by_bot=_by_me(answered, me))
+    return Quoted(author, strip_hidden(text), by_bot=_by_me(answered, me))
 
 
 def attachments_of(message: Message) -> Iterator[Attachment]:
@@ -170,4 +173,6 @@ def attachments_of(message: Message) -> Iterator[Attachment]:
 def _attachment(
     file: PhotoSize | Voice | VideoNote | Audio | Video | Document, name: str, media_type: str
 ) -> Attachment:
-    return Attachment(str(name), str(media_type), int(id_of(file.file_size or 0)), str(file.file_id))
+    return Attachment(
+        strip_hidden(str(name)), str(media_type), int(id_of(file.file_size or 0)), str(file.file_id)
+    )

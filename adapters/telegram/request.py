@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,6 +26,9 @@ UNREADABLE = "unreadable"
 """The field of an update that stands for one that can't be read: what came, and why it can't be."""
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')  # or a string, in which they count for nothing
+_UPDATE_ID = re.compile(r'"update_id"\s*:\s*(\d+)')
+_UPDATE_DEPTH = 3  # brackets that stand open in an update: the answer's, the list's, its own
 
 
 # httpcore looks for this module with every lock that it takes. One that is known to be absent costs nothing.
@@ -59,16 +63,20 @@ class PollingRequest(HTTPXRequest):
     """The connection for getUpdates.
 
     One update that python-telegram-bot can't read would make the whole batch unreadable, again and again.
-    Here it arrives as its id and what came, so that it can be kept and stepped over.
+    Here it arrives as its id and what came, so that it can be kept and stepped over. The same goes for one
+    that is too deep for JSON's reader.
     """
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        answer = HTTPXRequest.parse_json_payload(payload)
-        if not isinstance(answer, dict):
-            raise NetworkError("the answer is no object")
-        if answer.get("ok"):
-            answer["result"] = _updates(answer.get("result"))
+        try:
+            answer = HTTPXRequest.parse_json_payload(payload)
+            if not isinstance(answer, dict):
+                raise NetworkError("the answer is no object")
+            if answer.get("ok"):
+                answer["result"] = _updates(answer.get("result"))
+        except RecursionError:
+            return {"ok": True, "result": [_alone(text) for text in _apart(payload.decode(errors="replace"))]}
         return answer
 
 
@@ -96,6 +104,31 @@ def _readable(update: dict[str, Any]) -> dict[str, Any]:
         return {"update_id": update["update_id"], UNREADABLE: {"raw": raw, "reason": reason}}
     update.pop(UNREADABLE, None)
     return update
+
+
+def _apart(answer: str) -> Iterator[str]:
+    """The text of each update in an answer, however deep it is."""
+    depth = start = 0
+    for token in _BRACKET.finditer(answer):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == _UPDATE_DEPTH:
+                start = token.start()
+        elif token[0] in ("]", "}"):
+            if depth == _UPDATE_DEPTH:
+                yield answer[start : token.end()]
+            depth -= 1
+
+
+def _alone(text: str) -> dict[str, Any]:
+    """An update by itself. Raises NetworkError if it has no id: it can't be confirmed then."""
+    try:
+        return _updates([json.loads(text)])[0]
+    except RecursionError as error:
+        found = _UPDATE_ID.search(text)
+        if found is None:
+            raise NetworkError("the server's updates have no ids") from error
+        return {"update_id": int(found[1]), UNREADABLE: {"raw": text, "reason": "it is too deep"}}
 
 
 def _encodable(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.commands import CommandSpec, Kind, Param, Permission
 from bot.access import EVERYWHERE, TALKING, SubjectKind
-from bot.commands.admin_words import person, realm_name, record, required, subject
+from bot.commands.admin_words import called, person, realm_name, record, required, subject
 from bot.commands.base import ADMIN_ROOT, Command, CommandContext, Handler, Refusal
 from bot.i18n import N_, _
 from bot.pairing import COMMAND as PAIR
@@ -61,12 +61,12 @@ async def _rule(context: CommandContext, what: str, *, allow: bool) -> str:
     verb = "allow" if allow else "deny"
     await record(context, f"access {verb}", f"{what} {who}")
     context.after.append(context.services.access.forget)
-    where = realm_name(context.place)
+    where, name = realm_name(context.place), await called(context, who)
     if allow:
         return _("{who} may talk to me {where}. Where someone is allowed, those who are not may not.").format(
-            who=who, where=where
+            who=name, where=where
         )
-    return _("{who} may no longer talk to me {where}.").format(who=who, where=where)
+    return _("{who} may no longer talk to me {where}.").format(who=name, where=where)
 
 
 async def remove(context: CommandContext) -> str:
@@ -74,11 +74,12 @@ async def remove(context: CommandContext) -> str:
     removed = await stored.remove_rules(
         context.session, context.place.chat.platform, context.place.realm, TALKING, (who.kind, who.id)
     )
+    name = await called(context, who)
     if not removed:
-        return _("There is no rule for {who} {where}.").format(who=who, where=realm_name(context.place))
+        return _("There is no rule for {who} {where}.").format(who=name, where=realm_name(context.place))
     await record(context, "access remove", str(who))
     context.after.append(context.services.access.forget)
-    return _("The rule for {who} is gone.").format(who=who)
+    return _("The rule for {who} is gone.").format(who=name)
 
 
 async def list_rules(context: CommandContext) -> str:
@@ -88,14 +89,19 @@ async def list_rules(context: CommandContext) -> str:
     lines = [_("Rules {where}:").format(where=realm_name(context.place))]
     for rule in policy.rules.get((platform, realm), ()):
         verb = _("allowed") if rule.allow else _("denied")
-        lines.append(f"- {rule.what}: {rule.subject} {verb}")
+        lines.append(f"- {rule.what}: {await called(context, rule.subject)} {verb}")
     for (on, who), realms in policy.bans.items():
         if on == platform and realm in realms:
-            lines.append("- " + _("banned: {who} {reason}").format(who=who, reason=realms[realm]).strip())
+            name = await called(context, who)
+            lines.append("- " + _("banned: {who} {reason}").format(who=name, reason=realms[realm]).strip())
     if realm == EVERYWHERE:
-        lines += ["- " + _("owner: {who}").format(who=who) for on, who in policy.owners if on == platform]
         lines += [
-            "- " + _("administrator: {who}").format(who=who)
+            "- " + _("owner: {who}").format(who=await called(context, who))
+            for on, who in policy.owners
+            if on == platform
+        ]
+        lines += [
+            "- " + _("administrator: {who}").format(who=await called(context, who))
             for on, who in policy.administrators
             if on == platform
         ]
@@ -145,7 +151,7 @@ async def _only_for(context: CommandContext, what: str, name: str) -> str:
         answer = _("{name} can be used {where} by {who}, and by nobody else who is not named so.")
     await record(context, "access", f"{what} {who}")
     context.after.append(context.services.access.forget)
-    return answer.format(name=name, where=realm_name(context.place), who=who)
+    return answer.format(name=name, where=realm_name(context.place), who=await called(context, who))
 
 
 async def approve(context: CommandContext) -> str:
@@ -172,7 +178,7 @@ async def grant(context: CommandContext) -> str:
     await stored.grant(context.session, context.place.chat.platform, who, GrantKind.ADMINISTRATOR, now)
     await record(context, "access grant", who, realm=EVERYWHERE)
     context.after.append(context.services.access.forget)
-    return _("{who} is an administrator of mine now, in every server.").format(who=who)
+    return _("{who} is an administrator of mine now, in every server.").format(who=await called(context, who))
 
 
 async def revoke(context: CommandContext) -> str:
@@ -181,11 +187,12 @@ async def revoke(context: CommandContext) -> str:
         await stored.revoke(context.session, context.place.chat.platform, who, kind)
         for kind in (GrantKind.ADMINISTRATOR, GrantKind.GUEST)
     ]
+    name = await called(context, who)
     if not any(removed):
-        return _("{who} was nothing that could be taken away.").format(who=who)
+        return _("{who} was nothing that could be taken away.").format(who=name)
     await record(context, "access revoke", who, realm=EVERYWHERE)
     context.after.append(context.services.access.forget)
-    return _("{who} is neither an administrator of mine nor let in any more.").format(who=who)
+    return _("{who} is neither an administrator of mine nor let in any more.").format(who=name)
 
 
 async def ban(context: CommandContext) -> str:
@@ -200,18 +207,19 @@ async def ban(context: CommandContext) -> str:
     await record(context, "ban", f"{who} {reason}".strip())
     context.after.append(context.services.access.forget)
     return _("{who} is banned {where}. I no longer answer them.").format(
-        who=who, where=realm_name(context.place)
+        who=await called(context, who), where=realm_name(context.place)
     )
 
 
 async def unban(context: CommandContext) -> str:
     who = await person(context, required(context, "who"))
     platform, realm = context.place.chat.platform, context.place.realm
+    name = await called(context, who)
     if not await stored.revoke(context.session, platform, who, GrantKind.BANNED, realm=realm):
-        return _("{who} is not banned {where}.").format(who=who, where=realm_name(context.place))
+        return _("{who} is not banned {where}.").format(who=name, where=realm_name(context.place))
     await record(context, "unban", who)
     context.after.append(context.services.access.forget)
-    return _("{who} is no longer banned {where}.").format(who=who, where=realm_name(context.place))
+    return _("{who} is no longer banned {where}.").format(who=name, where=realm_name(context.place))
 
 
 _WHO = Param("who", N_("A person, role:ID, channel, server, administrator or everyone"), suggested=True)

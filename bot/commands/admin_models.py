@@ -8,7 +8,7 @@ import logging
 from adapters.commands import CommandSpec, Param, Permission
 from bot.commands.admin_words import record, required
 from bot.commands.base import ADMIN_ROOT, Command, CommandContext, Preparation, Refusal
-from bot.i18n import N_, _
+from bot.i18n import N_, _, _n
 from bot.services import Services
 from bot.store import facts
 from inference import EngineUnavailable, ModelNotFound
@@ -63,7 +63,9 @@ async def status(context: CommandContext) -> str:
     models = context.services.models
     lines = [_("Loaded models:")]
     for name in models.names:
-        line = _("**{name}**: {count} turns").format(name=name, count=models.using(name))
+        count = models.using(name)
+        text = _n("**{name}**: {count} answer under way", "**{name}**: {count} answers under way", count)
+        line = text.format(name=name, count=count)
         stats = models.stats(name)
         if stats is not None:
             line += _(", {waiting} waiting, {speed} tokens/s, {hits} % of prompts from the cache").format(

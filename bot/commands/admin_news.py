@@ -14,7 +14,7 @@ from bot.commands.admin_words import record, required
 from bot.commands.base import ADMIN_ROOT, Command, CommandContext, Press, Refusal, Reply, button
 from bot.decisions import Verdict
 from bot.delivery import final
-from bot.i18n import N_, _
+from bot.i18n import N_, _, _n
 from bot.scopes import ScopeKind
 from bot.store import audit as audits
 from bot.store import broadcasts, outbox
@@ -43,7 +43,12 @@ async def broadcast(context: CommandContext) -> Reply:
         raise Refusal(_("Nobody who wants news has talked to me in the last 30 days."))
     who = context.event.author
     return Reply(
-        _("This goes to {count} chats:\n\n{text}").format(count=len(chats), text=text),
+        "{}\n\n{}".format(
+            _n("This goes to {count} chat:", "This goes to {count} chats:", len(chats)).format(
+                count=len(chats)
+            ),
+            text,
+        ),
         buttons=(
             (
                 button(_("Send it"), PRESS, "send", str(asked.id), person=who),
@@ -74,8 +79,13 @@ async def confirmed(context: CommandContext, values: tuple[str, ...]) -> Reply:
         outgoing = final(secrets.token_hex(8), parts, [], reply_to=None)
         await outbox.enqueue(context.session, chat, outgoing, now)
         context.chats.append(chat)
-    await record(context, "broadcast", f"{len(chats)} chats: {asked.text}")
-    return Reply(_("The news are on their way to {count} chats.").format(count=len(chats)), replaces=True)
+    await record(context, "broadcast", f"to {len(chats)}: {asked.text}")
+    said = _n(
+        "The news are on their way to {count} chat.",
+        "The news are on their way to {count} chats.",
+        len(chats),
+    )
+    return Reply(said.format(count=len(chats)), replaces=True)
 
 
 async def _recipients(context: CommandContext, asked: Broadcast) -> Sequence[Recipient]:

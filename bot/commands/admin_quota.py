@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.commands import CommandSpec, Param, Permission
 from bot.access import EVERYWHERE, Subject, SubjectKind
-from bot.commands.admin_words import realm_name, record, required, subject
+from bot.commands.admin_words import called, realm_name, record, required, subject
 from bot.commands.base import ADMIN_ROOT, Command, CommandContext, Refusal
 from bot.i18n import N_, _
 from bot.quotas import LIMITS, UNLIMITED
@@ -35,7 +35,10 @@ async def put(context: CommandContext) -> str:
     await record(context, "quota set", f"{who} {name} {_shown(amount)}")
     context.after.append(context.services.quotas.forget)
     return _("{limit} is {amount} for {who} {where} now.").format(
-        limit=name, amount=_shown(amount), who=who, where=realm_name(context.place)
+        limit=name,
+        amount=_shown(amount),
+        who=await called(context, who),
+        where=realm_name(context.place),
     )
 
 
@@ -44,12 +47,13 @@ async def reset(context: CommandContext) -> str:
     removed = await usage.remove_quotas(
         context.session, context.place.chat.platform, context.place.realm, (who.kind, who.id)
     )
+    name = await called(context, who)
     if not removed:
-        return _("No limits are set for {who} {where}.").format(who=who, where=realm_name(context.place))
+        return _("No limits are set for {who} {where}.").format(who=name, where=realm_name(context.place))
     await record(context, "quota reset", str(who))
     context.after.append(context.services.quotas.forget)
     return _("The limits of {who} are no longer set {where}.").format(
-        who=who, where=realm_name(context.place)
+        who=name, where=realm_name(context.place)
     )
 
 
@@ -59,12 +63,11 @@ async def show(context: CommandContext) -> str:
         for row in await usage.quotas(context.session)
         if (row.platform, row.realm) == (context.place.chat.platform, context.place.realm)
     ]
-    lines = [_("Limits that are set {where}:").format(where=realm_name(context.place))]
-    lines += [
-        f"- {Subject(SubjectKind(row.subject_kind), row.subject)}: "
-        f"{row.measure}_per_{row.period} = {_shown(row.amount)}"
-        for row in rows
-    ]
+    heading = _("Limits that are set {where}:") if rows else _("No limits are set {where}.")
+    lines = [heading.format(where=realm_name(context.place))]
+    for row in rows:
+        who = await called(context, Subject(SubjectKind(row.subject_kind), row.subject))
+        lines.append(f"- {who}: {row.measure}_per_{row.period} = {_shown(row.amount)}")
     defaults = context.settings.quota
     lines.append(_("Where none is set, the defaults hold:"))
     lines += [f"- {name} = {getattr(defaults, name) or UNLIMITED_WORD}" for name in LIMITS]

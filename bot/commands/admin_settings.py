@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from adapters.commands import CommandSpec, Param, Permission
 from bot.access import owns
-from bot.commands.admin_words import record, required, right_for, scope
+from bot.commands.admin_words import record, required, right_for, scope, scope_name
 from bot.commands.base import ADMIN_ROOT, Command, CommandContext, Refusal
+from bot.commands.own_settings import value_of
 from bot.i18n import N_, _
 from bot.personas import PERSONAS
-from bot.scopes import SETTINGS, Scope, ScopeKind, Setting, When, WrongValue, here, parse, shown
+from bot.scopes import SETTINGS, Held, Scope, ScopeKind, Setting, When, WrongValue, here, parse, shown
 from bot.store import personas as made
 from bot.store import settings as stored
 
@@ -23,36 +24,41 @@ async def show(context: CommandContext) -> str:
     if key is not None:
         setting = _setting(key)
         held = context.scoped.held[setting.key]
-        source = _("the default") if held.source is None else str(held.source)
+        source = _source(context, held)
         return "\n".join(
             (
-                f"**{setting.key}** = {shown(held.value)}",
-                _("It is {description}, and takes {values}.").format(
+                f"**{setting.key}** = {value_of(context, setting.key)} ({source})",
+                _("It sets {description}, and takes {values}.").format(
                     description=_(setting.description), values=_(setting.takes)
                 ),
-                _("The value comes from {source}.").format(source=source),
             )
         )
     lines = [_("What holds here for you, and where it is set:")]
     for setting in SETTINGS.values():
         held = context.scoped.held[setting.key]
-        source = _("default") if held.source is None else held.source.kind
-        value = shown(held.value)
-        short = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]} …"
+        source = _source(context, held)
+        value = value_of(context, setting.key)
         lines.append(
-            f"- **{setting.key}** = {short} ({source}): {_(setting.description)}; {_(setting.takes)}"
+            f"- **{setting.key}** = {value} ({source}): {_(setting.description)}; {_(setting.takes)}"
         )
     return "\n".join(lines)
 
 
+def _source(context: CommandContext, held: Held) -> str:
+    if held.source is None:
+        return _("default")
+    return _("set for {scope}").format(scope=scope_name(context, held.source))
+
+
 async def _of_scope(context: CommandContext, wanted: Scope) -> str:
     """What is set for this very scope."""
+    name = scope_name(context, wanted)
     if right_for(context, wanted) is Permission.OWNER and not await _owns(context):
-        raise Refusal(_("What is set for {scope} is my owner's to see.").format(scope=wanted))
+        raise Refusal(_("What is set for {scope} is my owner's to see.").format(scope=name))
     rows = await stored.of_scopes(context.session, wanted.platform, [(wanted.kind, wanted.id)])
     if not rows:
-        return _("Nothing is set for {scope}.").format(scope=wanted)
-    lines = [_("Set for {scope}:").format(scope=wanted)]
+        return _("Nothing is set for {scope}.").format(scope=name)
+    lines = [_("Set for {scope}:").format(scope=name)]
     return "\n".join([*lines, *(f"- **{row.key}** = {row.value[:_LONGEST_SHOWN]}" for row in rows)])
 
 
@@ -74,7 +80,7 @@ async def put(context: CommandContext) -> str:
     await record(context, "settings set", f"{wanted} {setting.key} = {shown(value)}")
     context.after.append(context.services.scopes.forget)
     return _("{key} is {value} for {scope} now.").format(
-        key=setting.key, value=shown(value)[:_LONGEST_SHOWN], scope=wanted
+        key=setting.key, value=shown(value)[:_LONGEST_SHOWN], scope=scope_name(context, wanted)
     )
 
 
@@ -82,11 +88,12 @@ async def reset(context: CommandContext) -> str:
     wanted = scope(context, required(context, "scope"))
     setting = _setting(required(context, "key"))
     await _check_right(context, wanted, setting)
+    name = scope_name(context, wanted)
     if not await context.services.scopes.reset(context.session, wanted, setting.key):
-        return _("{key} is not set for {scope}.").format(key=setting.key, scope=wanted)
+        return _("{key} is not set for {scope}.").format(key=setting.key, scope=name)
     await record(context, "settings reset", f"{wanted} {setting.key}")
     context.after.append(context.services.scopes.forget)
-    return _("{key} is no longer set for {scope}.").format(key=setting.key, scope=wanted)
+    return _("{key} is no longer set for {scope}.").format(key=setting.key, scope=name)
 
 
 async def when(context: CommandContext) -> str:
@@ -95,7 +102,7 @@ async def when(context: CommandContext) -> str:
         raise Refusal(_("In a private chat I always answer. Use this where there are others."))
     mode = required(context, "mode").lower()
     if mode not in tuple(When):
-        raise Refusal(_("There are: {names}.").format(names=", ".join(When)))
+        raise Refusal(_("I don't know {mode}. There are: {names}.").format(mode=mode, names=", ".join(When)))
     wanted = here(context.place)
     await context.services.scopes.set(context.session, wanted, "when", mode)
     await record(context, "when", f"{wanted} {mode}")
@@ -108,7 +115,7 @@ async def when(context: CommandContext) -> str:
         case When.ALWAYS:
             return _("From now on I answer every message here.")
         case When.NEVER:
-            return _("From now on I answer commands only here.")
+            return _("From now on I answer only commands here.")
     return _("From now on I answer only in threads here.")
 
 
@@ -129,7 +136,7 @@ async def _check_right(context: CommandContext, wanted: Scope, setting: Setting)
     if Permission.OWNER in rights and not await _owns(context):
         raise Refusal(
             _("Setting {key} for {scope} needs my owner, and you are not that.").format(
-                key=setting.key, scope=wanted
+                key=setting.key, scope=scope_name(context, wanted)
             )
         )
 

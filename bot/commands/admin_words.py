@@ -31,6 +31,7 @@ _NAMED = {
 }
 _WITH_ID = {kind.value: kind for kind in list(SubjectKind)[:4]}
 
+LIMITED_WORDS = ("everyone", "server")
 SUBJECT_WORDS = ("everyone", "administrator", "owner", "server", "channel")
 
 
@@ -115,6 +116,32 @@ def _here(context: CommandContext, kind: ScopeKind) -> str | None:
         case ScopeKind.SERVER:
             return place.server
     return None
+
+
+async def called(context: CommandContext, who: str | Subject) -> str:
+    """For people: someone by name and id, where the bot knows a name; anything but a person as it is
+    written."""
+    if isinstance(who, Subject) and who.kind is not SubjectKind.PERSON:
+        return str(who)
+    id_ = who.id if isinstance(who, Subject) else who
+    name = await stored.name_of(context.session, context.place.chat.platform, id_)
+    return str(who) if name is None else f"{name} ({id_})"
+
+
+def scope_name(context: CommandContext, wanted: Scope) -> str:
+    """For people: a scope of here by a word, another by its id. It can stand behind "for"."""
+    if wanted.kind is ScopeKind.PLATFORM:
+        return _("this platform")
+    if wanted.id != _here(context, wanted.kind):
+        return str(wanted)
+    match wanted.kind:
+        case ScopeKind.PERSON:
+            return _("yourself")
+        case ScopeKind.THREAD:
+            return _("this thread")
+        case ScopeKind.CHANNEL:
+            return _("this channel")
+    return _("this server")
 
 
 def right_for(context: CommandContext, wanted: Scope) -> Permission:

@@ -111,7 +111,8 @@ class Refusal(Exception):
 @dataclass(frozen=True, slots=True)
 class Press:
     """What a button does. Its data are `name:values...`; with `bound`, `name:person:values...` and only that
-    person may press it. `command` is the command whose permission is asked for again when it is pressed."""
+    person may press it. `command` is the command whose permission is asked for again when it is pressed, and
+    whose `prepare` comes first."""
 
     name: str
     handler: Callable[[CommandContext, tuple[str, ...]], Awaitable[Reply | str | None]]

@@ -1,6 +1,7 @@
 """How the bot is to one person: its persona or their own prompt, the model that answers them, its language.
 
-Each is a setting of the person's own. Without a value, what there is to choose from is shown with buttons.
+Each is a setting of the person's own. Without a value, what there is to choose from is shown with buttons,
+which ask for the same rights as the command.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ MOST_BUTTONS = 15
 async def persona(context: CommandContext) -> Reply | str:
     wanted = context.argument("name")
     if wanted is not None:
-        return await _choose_persona(context, wanted)
-    personas = await _personas(context)
+        return await choose_persona(context, wanted)
+    personas = await personas_for(context)
     if context.scoped.system is not None:
         now = _("I follow a text of its own now. Choose a persona with /persona and a name:")
     else:
@@ -39,8 +40,8 @@ async def persona(context: CommandContext) -> Reply | str:
     return Reply(text, _buttons(context, "persona", {name: name for name in personas}))
 
 
-async def _choose_persona(context: CommandContext, wanted: str) -> str:
-    personas = await _personas(context)
+async def choose_persona(context: CommandContext, wanted: str) -> str:
+    personas = await personas_for(context)
     name = next((name for name in personas if name.lower() == wanted.lower()), None)
     if name is None:
         raise Refusal(
@@ -48,12 +49,12 @@ async def _choose_persona(context: CommandContext, wanted: str) -> str:
                 name=wanted, names=", ".join(personas)
             )
         )
-    await context.services.scopes.reset(context.session, _mine(context), "system")
-    await _set(context, "persona", name)
+    await context.services.scopes.reset(context.session, mine(context), "system")
+    await put(context, "persona", name)
     return _("From now on I am {name}: {summary}.").format(name=name, summary=personas[name])
 
 
-async def _personas(context: CommandContext) -> Mapping[str, str]:
+async def personas_for(context: CommandContext) -> Mapping[str, str]:
     """The personas that there are here, with their summaries."""
     place = context.place
     made = await made_personas.of_realm(context.session, place.chat.platform, place.realm)
@@ -62,13 +63,17 @@ async def _personas(context: CommandContext) -> Mapping[str, str]:
 
 
 async def system(context: CommandContext) -> str:
-    if not context.scoped.system_allowed:
-        raise Refusal(_("Own prompts are switched off here. /persona chooses among what there is."))
     text = context.argument("prompt")
     if text is None:
-        await context.services.scopes.reset(context.session, _mine(context), "system")
-        context.after.append(context.services.scopes.forget)
+        await take_back(context, "system")
         return _("I follow no prompt of yours any more. /system and a text gives me one.")
+    return await follow(context, text)
+
+
+async def follow(context: CommandContext, text: str) -> str:
+    """Make a text the person's own prompt."""
+    if not context.scoped.system_allowed:
+        raise Refusal(_("Own prompts are switched off here. /persona chooses among what there is."))
     try:
         parse("system", text)
     except WrongValue as error:
@@ -77,37 +82,37 @@ async def system(context: CommandContext) -> str:
                 count=LONGEST_TEXT
             )
         ) from error
-    await _set(context, "system", text)
+    await put(context, "system", text)
     return _("From now on I follow your prompt. /system without a text takes it back.")
 
 
 async def model(context: CommandContext) -> Reply | str:
     wanted = context.argument("name")
     if wanted is not None:
-        return await _choose_model(context, wanted)
+        return await choose_model(context, wanted)
     models, scoped = context.services.models, context.scoped
     now = scoped.model if scoped.model in models.names else models.model
     lines = [_("{name} answers you. Choose with /model and a name:").format(name=now)]
-    names = await _models(context)
+    names = await models_for(context)
     text = "\n".join([*lines, *(f"- {name}" for name in names)])
     return Reply(text, _buttons(context, "model", {name: name for name in names}))
 
 
-async def _choose_model(context: CommandContext, wanted: str) -> str:
-    names = await _models(context)
+async def choose_model(context: CommandContext, wanted: str) -> str:
+    names = await models_for(context)
     if wanted not in names:
         raise Refusal(
             _("You can't use a model called {name} here. There are: {names}.").format(
                 name=wanted, names=", ".join(names)
             )
         )
-    await _set(context, "model", wanted)
+    await put(context, "model", wanted)
     return _("From now on {name} answers you.").format(name=wanted)
 
 
-async def _models(context: CommandContext) -> Sequence[str]:
+async def models_for(context: CommandContext) -> Sequence[str]:
     """The open models that this person may use here."""
-    who = context.prepared or Known(context.actor, await context.services.access.policy())
+    who: Known = context.prepared
     return [
         name
         for name in context.services.models.names
@@ -119,7 +124,7 @@ async def _models(context: CommandContext) -> Sequence[str]:
 async def language(context: CommandContext) -> Reply | str:
     wanted = context.argument("name")
     if wanted is not None:
-        return await _choose_language(context, wanted)
+        return await choose_language(context, wanted)
     if context.scoped.language is None:
         now = _("My own texts are in the language of your app. Choose another with /language:")
     else:
@@ -130,7 +135,7 @@ async def language(context: CommandContext) -> Reply | str:
     return Reply(text, _buttons(context, "language", {**LANGUAGES, AUTO: AUTO}))
 
 
-async def _choose_language(context: CommandContext, wanted: str) -> str:
+async def choose_language(context: CommandContext, wanted: str) -> str:
     wanted = wanted.lower()
     if wanted not in (AUTO, *LANGUAGES):
         raise Refusal(
@@ -138,7 +143,7 @@ async def _choose_language(context: CommandContext, wanted: str) -> str:
                 language=wanted, names=", ".join((AUTO, *LANGUAGES))
             )
         )
-    await _set(context, "language", wanted)
+    await put(context, "language", wanted)
     if wanted == AUTO:
         with speaking(context.event.author.language):
             return _("From now on my own texts are in the language of your app.")
@@ -146,17 +151,23 @@ async def _choose_language(context: CommandContext, wanted: str) -> str:
         return _("From now on my own texts are in {language}.").format(language=LANGUAGES[wanted])
 
 
-_CHOOSE: Mapping[str, Callable[[CommandContext, str], Awaitable[str]]] = {
-    "persona": _choose_persona,
-    "model": _choose_model,
-    "language": _choose_language,
+Choose = Callable[[CommandContext, str], Awaitable[str]]
+
+CHOOSE: Mapping[str, Choose] = {
+    "persona": choose_persona,
+    "model": choose_model,
+    "language": choose_language,
 }
+"""Takes a value that a person has chosen, by the setting's name, which is the command's and its buttons'."""
 
 
-async def chosen(context: CommandContext, values: tuple[str, ...]) -> Reply | None:
-    """One of the buttons under what there is to choose from."""
-    what, *value = values
-    return Reply(await _CHOOSE[what](context, ":".join(value)), replaces=True) if what in _CHOOSE else None
+def _press(name: str, choose: Choose) -> Press:
+    """What the buttons under a command's choices do."""
+
+    async def chosen(context: CommandContext, values: tuple[str, ...]) -> Reply:
+        return Reply(await choose(context, ":".join(values)), replaces=True)
+
+    return Press(name, chosen, bound=True, command=name)
 
 
 def _buttons(
@@ -166,19 +177,24 @@ def _buttons(
     found: list[Button] = []
     for value, label in choices.items():
         try:
-            found.append(button(label, "choose", what, value, person=context.event.author))
+            found.append(button(label, what, value, person=context.event.author))
         except ValueError:
             continue
     found = found[:MOST_BUTTONS]
     return tuple(tuple(found[start : start + IN_A_ROW]) for start in range(0, len(found), IN_A_ROW))
 
 
-async def _set(context: CommandContext, key: str, value: str) -> None:
-    await context.services.scopes.set(context.session, _mine(context), key, value)
+async def put(context: CommandContext, key: str, value: str) -> None:
+    await context.services.scopes.set(context.session, mine(context), key, value)
     context.after.append(context.services.scopes.forget)
 
 
-def _mine(context: CommandContext) -> Scope:
+async def take_back(context: CommandContext, key: str) -> None:
+    await context.services.scopes.reset(context.session, mine(context), key)
+    context.after.append(context.services.scopes.forget)
+
+
+def mine(context: CommandContext) -> Scope:
     return Scope(context.place.chat.platform, ScopeKind.PERSON, context.actor.id)
 
 
@@ -219,4 +235,4 @@ HANDLED = (
     ),
 )
 
-PRESSES = (Press("choose", chosen, bound=True),)
+PRESSES = tuple(_press(name, choose) for name, choose in CHOOSE.items())

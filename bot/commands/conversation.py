@@ -10,7 +10,7 @@ from adapters.commands import CommandSpec, Param
 from adapters.types import Button, File
 from bot import texts
 from bot.commands.base import Command, CommandContext, Press, Refusal, Reply, button
-from bot.i18n import N_, _
+from bot.i18n import N_, _, _n
 from bot.store import branches, history
 from bot.store.branches import Spoken
 from bot.store.models import Feedback, Message
@@ -46,7 +46,8 @@ async def export(context: CommandContext) -> Reply:
         file = File("conversation.json", _as_json(said), "application/json")
     else:
         file = File("conversation.md", _as_markdown(said), "text/markdown")
-    return Reply(_("Our conversation: {count} messages.").format(count=len(said)), files=(file,))
+    text = _n("Our conversation: {count} message.", "Our conversation: {count} messages.", len(said))
+    return Reply(text.format(count=len(said)), files=(file,))
 
 
 def _as_json(said: Sequence[Spoken]) -> bytes:
@@ -83,7 +84,7 @@ async def feedback(context: CommandContext, values: tuple[str, ...]) -> str | No
     now = context.services.clock()
     author = await history.person(context.session, event.author, event.chat.platform, now)
     await context.session.merge(
-        Feedback(message_id=answer.id, person_id=author.id, good=values[0] == "+", given_at=now)
+        Feedback(message_id=answer.id, person_id=author, good=values[0] == "+", given_at=now)
     )
     alone = context.event.placeholder is not None  # the word of thanks is for this person only
     return _("Thank you for telling me.") if alone else None

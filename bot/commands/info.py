@@ -12,12 +12,13 @@ from sqlalchemy import func, select
 
 from adapters.commands import CommandSpec, Param, Permission
 from adapters.types import File
-from bot import plots, stats
+from bot import amounts, plots, stats
 from bot.access import Action, Actor, Allowed, Policy, administers, authorize, owns
 from bot.commands.base import ADMIN_ROOT, Command, CommandContext, Preparation, Refusal, Reply
 from bot.decisions import Verdict
-from bot.i18n import N_, _
-from bot.quotas import Limit, duration
+from bot.i18n import N_, _, _n, named
+from bot.pairing import COMMAND as PAIR
+from bot.quotas import Limit
 from bot.stats import Stats
 from bot.store import usage
 from bot.store.models import DecisionRow, InboxRow, InboxState, OutboxRow, OutboxState
@@ -25,7 +26,6 @@ from bot.store.usage import Account, Period, Used
 
 HERE, ALL = "here", "all"
 DAYS = ("7", "30", "90", "365")
-DISCORD, DISCORD_ROOT = "discord", "chorus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,14 @@ async def help_text(context: CommandContext) -> str:
     lines = [_("I am {name}. Just write to me, or use:").format(name=context.settings.persona.name)]
     lines += [f"- /{spec.name} - {_(spec.description)}" for spec in plain]
     if len(plain) < len(usable):
-        root = _shown(context, ADMIN_ROOT)
-        text = _("- /{root} - administration, {count} commands: /help {root} lists them")
-        lines.append(text.format(root=root, count=len(usable) - len(plain)))
+        root = named(f"/{ADMIN_ROOT}").removeprefix("/")
+        count = len(usable) - len(plain)
+        text = _n(
+            "- /{root} - administration, {count} command: /help {root} lists it",
+            "- /{root} - administration, {count} commands: /help {root} lists them",
+            count,
+        )
+        lines.append(text.format(root=root, count=count))
     lines.append(_("In a group, mention me or reply to me. Reply to an older message to go on from there."))
     return "\n".join(lines)
 
@@ -65,39 +70,43 @@ def _usable(context: CommandContext) -> Iterable[CommandSpec]:
 
     who: Known = context.prepared
     for spec in COMMANDS:
+        if spec.name == PAIR and not _needs_owner(context):
+            continue
         action = action_of(find_command(spec.name) or spec)
         if isinstance(authorize(who.policy, who.actor, action, context.place), Allowed):
             yield spec
 
 
+def _needs_owner(context: CommandContext) -> bool:
+    """Whether somebody can become the bot's owner here."""
+    who: Known = context.prepared
+    owned = any(platform == context.place.chat.platform for platform, _person in who.policy.owners)
+    return context.services.pairing.open and not owned
+
+
 def _one_command(context: CommandContext, usable: Sequence[CommandSpec], wanted: str) -> str:
     """A command with its parameters, or those of a group."""
-    name = f"{ADMIN_ROOT}{wanted[len(DISCORD_ROOT) :]}" if wanted.startswith(DISCORD_ROOT) else wanted
+    from bot.commands.registry import own_name  # it imports this module
+
+    name = own_name(wanted)
     found = [spec for spec in usable if spec.name == name or spec.name.startswith(f"{name} ")]
     if not found:
         raise Refusal(
             _("You have no command /{name} here. /help lists those that you have.").format(name=wanted)
         )
     if len(found) > 1:
-        return "\n".join(f"- /{_usage(context, spec)} - {_(spec.description)}" for spec in found)
+        return "\n".join(f"- {_usage(spec)} - {_(spec.description)}" for spec in found)
     spec = found[0]
-    lines = [f"/{_usage(context, spec)} - {_(spec.description)}"]
+    lines = [f"{_usage(spec)} - {_(spec.description)}"]
     for param in spec.params:
         choices = f" ({', '.join(param.choices)})" if param.choices else ""
         lines.append(f"- {param.name}: {_(param.description)}{choices}")
     return "\n".join(lines)
 
 
-def _usage(context: CommandContext, spec: CommandSpec) -> str:
+def _usage(spec: CommandSpec) -> str:
     params = [f"<{param.name}>" if param.required else f"[{param.name}]" for param in spec.params]
-    return " ".join([_shown(context, spec.name), *params])
-
-
-def _shown(context: CommandContext, name: str) -> str:
-    """A command's name as the platform has it."""
-    if context.place.chat.platform == DISCORD and name.partition(" ")[0] == ADMIN_ROOT:
-        return DISCORD_ROOT + name.removeprefix(ADMIN_ROOT)
-    return name
+    return " ".join([named(f"/{spec.name}"), *params])
 
 
 async def who_am_i(context: CommandContext) -> str:
@@ -139,11 +148,11 @@ async def used(context: CommandContext) -> str:
     totals = await usage.totals(context.session, [mine], now)
     today, month = (totals.get((mine, period), Used()) for period in (Period.DAY, Period.MONTH))
     lines = [
-        _("Today you have used {messages} messages and {tokens} tokens.").format(
-            messages=today.messages, tokens=today.tokens
+        _("Today you have used {messages} and {tokens}.").format(
+            messages=amounts.messages(today.messages), tokens=amounts.tokens(today.tokens)
         ),
-        _("This month it is {messages} messages and {tokens} tokens.").format(
-            messages=month.messages, tokens=month.tokens
+        _("This month it is {messages} and {tokens}.").format(
+            messages=amounts.messages(month.messages), tokens=amounts.tokens(month.tokens)
         ),
     ]
     who: Known = context.prepared
@@ -156,31 +165,34 @@ async def used(context: CommandContext) -> str:
 
 
 def _limit(limit: Limit, now: Any) -> str:
+    count = limit.amount
     names = {
-        "messages_per_minute": _("messages a minute"),
-        "messages_per_day": _("messages a day"),
-        "messages_per_month": _("messages a month"),
-        "tokens_per_minute": _("tokens a minute"),
-        "tokens_per_day": _("tokens a day"),
-        "tokens_per_month": _("tokens a month"),
+        "messages_per_minute": _n("message a minute", "messages a minute", count),
+        "messages_per_day": _n("message a day", "messages a day", count),
+        "messages_per_month": _n("message a month", "messages a month", count),
+        "tokens_per_minute": _n("token a minute", "tokens a minute", count),
+        "tokens_per_day": _n("token a day", "tokens a day", count),
+        "tokens_per_month": _n("token a month", "tokens a month", count),
     }
     return _("- {whose}: {used} of {amount} {what}, anew in {time}").format(
         whose=limit.whose,
         used=limit.used,
-        amount=limit.amount,
+        amount=count,
         what=names[f"{limit.measure}_per_{limit.period}"],
-        time=duration((limit.renews - now).total_seconds()),
+        time=amounts.duration((limit.renews - now).total_seconds()),
     )
 
 
 async def status(context: CommandContext) -> str:
     services = context.services
     now = services.clock()
-    lines = [_("I have been running for {time}.").format(time=_time(now - services.started))]
+    running = amounts.duration((now - services.started).total_seconds())
+    lines = [_("I have been running for {time}.").format(time=running)]
     for name in services.models.names:
         lines += _model_status(name, services.models.using(name), services.models.stats(name))
     lines.append(_("Memory: {size} MB").format(size=_memory_mb()))
-    waiting = await _count(context, InboxRow.state.in_((InboxState.PENDING, InboxState.CLAIMED)))
+    others = InboxRow.event_id != context.event.id
+    waiting = await _count(context, InboxRow.state.in_((InboxState.PENDING, InboxState.CLAIMED)), others)
     sending = await _count(context, OutboxRow.state.in_((OutboxState.PENDING, OutboxState.SENDING)))
     lines.append(
         _("Messages: {waiting} being answered or waiting, {sending} being sent").format(
@@ -192,7 +204,8 @@ async def status(context: CommandContext) -> str:
         recent.append(DecisionRow.realm == context.place.realm)
     lines.append(
         _(
-            "Trouble: {failed} answers failed in a day; {aside} messages put aside, {lost} not delivered"
+            "Trouble: answers that failed in a day: {failed}; messages put aside: {aside}, "
+            "not delivered: {lost}"
         ).format(
             failed=await _count(context, *recent),
             aside=await _count(context, InboxRow.state == InboxState.ASIDE),
@@ -204,7 +217,8 @@ async def status(context: CommandContext) -> str:
 
 def _model_status(name: str, using: int, engine: Any) -> Iterable[str]:
     """A model's line, and what its engine tells of itself, if it does."""
-    yield _("Model {name}: {count} answers under way").format(name=name, count=using)
+    text = _n("Model {name}: {count} answer under way", "Model {name}: {count} answers under way", using)
+    yield text.format(name=name, count=using)
     if engine is None:
         return
     yield "- " + _("queue: {running} running of {most}, {waiting} waiting").format(
@@ -236,10 +250,6 @@ def _memory_mb() -> int:
     return most >> 20 if sys.platform == "darwin" else most >> 10
 
 
-def _time(time: timedelta) -> str:
-    return duration(time.total_seconds())
-
-
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """Statistics, and their picture if there is one."""
@@ -265,7 +275,8 @@ async def draw_stats(preparation: Preparation) -> Drawn:
 
     def title() -> str:
         name = services.settings.persona.name
-        return _("{name}, the last {count} days").format(name=name, count=days)
+        text = _n("{name}, the last {count} day", "{name}, the last {count} days", int(days))
+        return text.format(name=name, count=days)
 
     try:
         picture = await plots.draw(plots.picture_of(counted, title, _channel_name))
@@ -283,10 +294,10 @@ async def show_stats(context: CommandContext) -> Reply:
     counted = drawn.stats
     times = sorted(day.first_token for day in counted.days if day.first_token is not None)
     lines = [
-        _("The last {count} days:").format(count=drawn.days),
-        "- " + _("{count} messages").format(count=counted.messages),
-        "- " + _("{count} people").format(count=counted.people),
-        "- " + _("{count} tokens").format(count=counted.tokens),
+        _n("The last {count} day:", "The last {count} days:", drawn.days).format(count=drawn.days),
+        "- " + amounts.messages(counted.messages),
+        "- " + _n("{count} person", "{count} people", counted.people).format(count=counted.people),
+        "- " + amounts.tokens(counted.tokens),
     ]
     if times:
         middle = times[len(times) // 2]

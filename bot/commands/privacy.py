@@ -6,12 +6,13 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from adapters.commands import CommandSpec
 from adapters.types import ButtonPressed, File
 from bot.commands.base import Command, CommandContext, Press, Refusal, Reply, button
-from bot.i18n import N_, _
+from bot.i18n import N_, _, _n
 from bot.store import privacy
 
 LARGEST_PLAIN = 4 << 20  # bytes; what is larger is packed, since platforms take only so much
@@ -21,11 +22,11 @@ SURE, REALLY, NO = "sure", "really", "no"
 
 async def told(context: CommandContext) -> str:
     days = context.settings.database.keep_days
-    kept = (
-        _("Messages are kept until you or an administrator delete them.")
-        if days is None
-        else _("Messages are deleted after {count} days.").format(count=days)
-    )
+    if days is None:
+        kept = _("Messages are kept until you or an administrator delete them.")
+    else:
+        text = _n("Messages are deleted after {count} day.", "Messages are deleted after {count} days.", days)
+        kept = text.format(count=days)
     return "\n".join(
         [
             _("This is what I keep, on the computer that I run on and nowhere else:"),
@@ -35,11 +36,15 @@ async def told(context: CommandContext) -> str:
             "- " + _("for a week, that I saw a message and why I answered it or not, without its text."),
             _("What is said among others and not to me, I neither keep nor show to my model."),
             kept,
-            _("My model's numbers of recent conversations are overwritten as others come."),
+            _(
+                "What my model computed of recent conversations is kept in memory and on disk, so that I "
+                "answer soon, until others take its place or you are forgotten."
+            ),
             _("/mydata gives you everything about you as a file. /forget deletes it for good."),
             _(
                 "After that, others' words remain, and what administrators need: that someone is banned, "
-                "limited or one of them, and what they changed as such."
+                "limited or one of them, what they changed as such, and for the limits how many messages and "
+                "tokens they used, until the day or month is over."
             ),
         ]
     )
@@ -55,7 +60,12 @@ async def my_data(context: CommandContext) -> Reply:
         file = File("mydata.json", content, "application/json")
     else:
         file = File("mydata.json.gz", gzip.compress(content), "application/gzip")
-    return Reply(_("Everything that I keep about you: {count} entries.").format(count=rows), files=(file,))
+    text = _n(
+        "Everything that I keep about you: {count} entry.",
+        "Everything that I keep about you: {count} entries.",
+        rows,
+    )
+    return Reply(text.format(count=rows), files=(file,))
 
 
 def _as_text(value: Any) -> str:
@@ -66,8 +76,9 @@ async def forget(context: CommandContext) -> Reply:
     return _asked(
         context,
         _(
-            "Shall I delete all that I keep about you: your messages and my answers in every chat, settings, "
-            "usage and feedback? Nobody can bring it back."
+            "Shall I delete all that I keep about you: your messages and my answers in every chat, settings "
+            "and feedback? Nobody can bring it back. Only how much you have used counts on for your limits, "
+            "until the month is over."
         ),
         SURE,
         _("Delete everything"),
@@ -100,8 +111,17 @@ async def _forgotten(context: CommandContext) -> Reply:
     services.database.scrub()
     for conversation in conversations:
         services.summaries.forget(conversation)
-    context.after.extend([services.scopes.forget, services.access.forget, services.quotas.forget])
-    return Reply(_("Done. I have forgotten you. If you write to me, we begin anew."), replaces=True)
+    topics = [str(conversation) for conversation in conversations]
+    context.after.extend([services.scopes.forget, services.access.forget])
+    context.after.append(partial(services.models.forget, topics))
+    context.after.append(partial(services.languages.forget, event.chat.platform, context.actor.id))
+    return Reply(
+        _(
+            "Done. I have forgotten you, but for how much you have used this month. If you write to me, we "
+            "begin anew."
+        ),
+        replaces=True,
+    )
 
 
 HANDLED = (

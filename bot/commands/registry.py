@@ -23,6 +23,7 @@ from bot.commands import (
     choices,
     conversation,
     info,
+    own_settings,
     privacy,
 )
 from bot.commands.base import ADMIN_ROOT, Command, Press
@@ -34,6 +35,7 @@ DISCORD_ROOT = "chorus"
 _MODULES = (
     conversation,
     choices,
+    own_settings,
     privacy,
     info,
     admin_settings,
@@ -62,10 +64,14 @@ _ALIASES = {"start": "help"}  # Telegram sends /start when a person opens the ch
 
 def find_command(name: str) -> Command | None:
     """The command of that name; None for those that are turns."""
-    root, space, rest = name.partition(" ")
-    if root == DISCORD_ROOT:
-        name = f"{ADMIN_ROOT}{space}{rest}"
+    name = own_name(name)
     return _BY_NAME.get(_ALIASES.get(name, name))
+
+
+def own_name(name: str) -> str:
+    """A command's or group's name as it stands here, whatever a platform calls it."""
+    root, space, rest = name.partition(" ")
+    return f"{ADMIN_ROOT}{space}{rest}" if root == DISCORD_ROOT else name
 
 
 def find_turn(name: str) -> CommandSpec | None:
@@ -92,6 +98,11 @@ def action_of(command: Command | CommandSpec) -> Action:
     return Action(f"command:{command.spec.name}", needs, in_private, always=command.always)
 
 
+def names_on(platform: str) -> Mapping[str, str]:
+    """What commands' first words are called on a platform, where it has other ones."""
+    return {ADMIN_ROOT: DISCORD_ROOT} if platform == DISCORD else {}
+
+
 def specs_for(platform: str) -> Sequence[CommandSpec]:
     """The commands as a platform shall show them: under its names, with every translation."""
     return [_localised(_named(spec, platform)) for spec in COMMANDS]
@@ -105,9 +116,7 @@ def fingerprint(specs: Sequence[CommandSpec]) -> str:
 
 def _named(spec: CommandSpec, platform: str) -> CommandSpec:
     root, space, rest = spec.name.partition(" ")
-    if platform != DISCORD or root != ADMIN_ROOT:
-        return spec
-    return replace(spec, name=f"{DISCORD_ROOT}{space}{rest}")
+    return replace(spec, name=f"{names_on(platform).get(root, root)}{space}{rest}")
 
 
 def _localised(spec: CommandSpec) -> CommandSpec:

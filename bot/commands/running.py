@@ -14,9 +14,9 @@ from adapters.types import ButtonPressed, ChatRef, CommandInvoked
 from bot import texts
 from bot.access import Action, Refused
 from bot.commands.base import Command, CommandContext, Preparation, Refusal, Reply, as_reply
-from bot.commands.registry import action_of, find_command, find_press
+from bot.commands.registry import action_of, find_command, find_press, names_on
 from bot.gate import Admitted, Gate
-from bot.i18n import _, speaking
+from bot.i18n import _, calling, speaking
 from bot.services import Services
 from bot.store import history, inbox
 from bot.store.inbox import Entry
@@ -25,24 +25,28 @@ Handler = Callable[[CommandContext], Awaitable[Reply | str | None]]
 
 
 class Answers(Protocol):
-    """How answers of the bot's own reach a chat; `bot.turn.Turns` is it."""
+    """How answers of the bot's own reach a chat; `bot.replies.Replies` is it."""
 
     async def say(self, entry: Entry, text: str) -> None: ...
 
     async def enqueue_reply(self, session: AsyncSession, entry: Entry, reply: Reply) -> None: ...
 
-    async def over(self, chat: ChatRef) -> None: ...
-
 
 class Commands:
-    """Runs commands and presses."""
+    """Runs commands and presses. `over` returns when no turn runs in a chat."""
 
     def __init__(
-        self, services: Services, gate: Gate, answers: Answers, notify: Callable[[ChatRef], None]
+        self,
+        services: Services,
+        gate: Gate,
+        answers: Answers,
+        over: Callable[[ChatRef], Awaitable[None]],
+        notify: Callable[[ChatRef], None],
     ) -> None:
         self._services = services
         self._gate = gate
         self._answers = answers
+        self._over = over
         self._notify = notify
 
     async def run(self, entry: Entry, *, stopped: bool = False) -> None:
@@ -50,10 +54,10 @@ class Commands:
         running it again does no harm."""
         event = entry.event
         assert isinstance(event, CommandInvoked | ButtonPressed)
-        with speaking(event.author.language):
+        with speaking(event.author.language), calling(names_on(event.chat.platform)):
             try:
                 if stopped:  # its result stands before the word that it was stopped
-                    await self._answers.over(event.chat)
+                    await self._over(event.chat)
                 if isinstance(event, CommandInvoked):
                     await self._command(entry, event, stopped=stopped)
                 else:
@@ -94,7 +98,9 @@ class Commands:
             await self._answers.say(entry, admitted.text)
             return
         with speaking(admitted.scoped.language or event.author.language):
-            await self._handle(entry, event, admitted, None, lambda context: press.handler(context, values))
+            await self._handle(
+                entry, event, admitted, command, lambda context: press.handler(context, values)
+            )
 
     async def _handle(
         self,

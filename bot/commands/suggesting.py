@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from adapters.types import ChatRef, Person
-from bot.commands.admin_words import SUBJECT_WORDS
+from bot.commands.admin_words import LIMITED_WORDS, SUBJECT_WORDS
+from bot.commands.own_settings import DEFAULT
+from bot.commands.own_settings import NAME as OWN_SETTINGS
 from bot.commands.registry import COMMANDS, find_command
 from bot.personas import PERSONAS
 from bot.scopes import SETTINGS, ScopeKind
@@ -46,11 +48,14 @@ class Suggestions:
                 return SETTINGS
             case "scope":
                 return tuple(ScopeKind)
+            case "who" if "quota" in command:
+                return LIMITED_WORDS
             case "who":
                 return SUBJECT_WORDS
             case "value":
                 choices = (choice for setting in SETTINGS.values() for choice in setting.choices)
-                return [*choices, *await self._personas(chat), *self._services.models.names]
+                ends = [DEFAULT] if command == OWN_SETTINGS else []
+                return [*ends, *choices, *await self._personas(chat), *self._services.models.names]
             case "name" if "persona" in command:
                 return await self._personas(chat)
             case "name" if "model" in command:

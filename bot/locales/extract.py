@@ -1,8 +1,9 @@
 """Bring the catalogues up to what the code says: `python -m bot.locales.extract`.
 
-Texts are those that stand within `_` and `N_`. Translations of texts that still stand there are kept, others
-go, and new texts come in without a translation. Knows nothing of what a translation should be. A catalogue
-is the same for the same texts, whatever the order, file or time that they were found in.
+Texts are those that stand within `_` and `N_`; one with a number stands within `_n` in its two English forms,
+and in the catalogue in all that the language has. Translations of texts that still stand there are kept,
+others go, and new texts come in without a translation. Knows nothing of what a translation should be. A
+catalogue is the same for the same texts, whatever the order, file or time that they were found in.
 """
 
 from __future__ import annotations
@@ -17,24 +18,39 @@ from babel.messages.pofile import read_po, write_po
 
 from bot.i18n import DEFAULT, LANGUAGES, catalogue_file
 
-CODE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+CODE = (ROOT / "bot", ROOT / "adapters")
 WIDTH = 110  # of a catalogue's lines
+KEYWORDS = {"_": None, "N_": None, "_n": (1, 2)}
+
+Text = str | tuple[str, str]
+"""A text, or the two forms of one with a number: for one, for many."""
 
 
-def marked(code: Path = CODE) -> Sequence[str]:
-    """Every text that is marked in a folder's code, once and sorted."""
-    found = extract_from_dir(code, method_map=[("**.py", "python")], keywords={"_": None, "N_": None})
-    return sorted({text for _file, _line, text, _comments, _context in found if isinstance(text, str)})
+def marked(*folders: Path) -> Sequence[Text]:
+    """Every text that is marked in the code, or in these folders' code: once and sorted."""
+    found: set[Text] = set()
+    for folder in folders or CODE:
+        for _file, _line, text, _comments, _context in extract_from_dir(
+            folder, method_map=[("**.py", "python")], keywords=KEYWORDS
+        ):
+            found.add(text if isinstance(text, str) else (text[0], text[1]))
+    return sorted(found, key=_id)
 
 
-def updated(known: Catalog, texts: Sequence[str]) -> Catalog:
+def updated(known: Catalog, texts: Sequence[Text]) -> Catalog:
     """A catalogue of these texts, with the translations that are known."""
-    catalogue = Catalog()
+    catalogue = Catalog(known.locale)
     for text in texts:
-        message = known.get(text)
-        added = catalogue.add(text, message.string if message else "")
+        message = known.get(_id(text))
+        same = message is not None and isinstance(message.id, tuple) == isinstance(text, tuple)
+        added = catalogue.add(text, message.string if message and same else "")
         added.flags.clear()  # "30 % of" is no format of Python's
     return catalogue
+
+
+def _id(text: Text) -> str:
+    return text if isinstance(text, str) else text[0]
 
 
 def written(catalogue: Catalog) -> bytes:
@@ -50,7 +66,7 @@ def main() -> None:
         if language == DEFAULT:
             continue
         file = catalogue_file(language)
-        known = read_po(BytesIO(file.read_bytes())) if file.is_file() else Catalog()
+        known = read_po(BytesIO(file.read_bytes()), locale=language) if file.is_file() else Catalog(language)
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(written(updated(known, texts)))
 

@@ -129,6 +129,15 @@ async def remove_rules(
     return len((await session.execute(statement.returning(AccessRule.what))).all())
 
 
+async def name_of(session: AsyncSession, platform: str, person: str) -> str | None:
+    """What the bot knows a person by; None where they have never spoken to it."""
+    name = await session.scalar(
+        select(Person.name).where(Person.platform == platform, Person.platform_id == person)
+    )
+    granted = select(Grant.name).where(Grant.platform == platform, Grant.person == person, Grant.name != "")
+    return name or await session.scalar(granted.limit(1))
+
+
 async def people_called(session: AsyncSession, platform: str, name: str) -> Sequence[Person]:
     """People whom the bot knows under a name, at most ten."""
     return list(

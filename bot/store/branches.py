@@ -102,7 +102,9 @@ async def change(
     followers = await _run_behind(session, stored)
     old_end = followers[-1] if followers else stored
     changed = _copy(stored, stored.parent_id, text, now)
-    await history.add(session, changed, platform_message=platform_message)
+    session.add(changed)
+    await session.flush()
+    await history.add_ref(session, conversation.id, changed.id, platform_message)
     for follower in followers:
         copied = _copy(follower, changed.id, follower.text, now)
         session.add(copied)

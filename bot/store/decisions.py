@@ -5,26 +5,27 @@ Every function works within the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.models import DecisionRow
+from bot.store.statement import Statement, stamp
 
-_NEW = insert(DecisionRow.__table__)  # type: ignore[arg-type]
-_PUT = _NEW.on_conflict_do_update(
-    index_elements=["platform", "chat", "platform_message"],
-    set_={name: _NEW.excluded[name] for name in ("realm", "person", "verdict", "detail", "at")},
-)
+_PUT = Statement("""
+INSERT INTO decisions (platform, chat, platform_message, realm, person, verdict, detail, at)
+VALUES (:platform, :chat, :platform_message, :realm, :person, :verdict, :detail, :at)
+ON CONFLICT (platform, chat, platform_message) DO UPDATE SET realm = excluded.realm,
+    person = excluded.person, verdict = excluded.verdict, detail = excluded.detail, at = excluded.at
+""")
 
 
-async def put(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write decisions down, each in place of an earlier one on the same message."""
-    newest = {(row["platform"], row["chat"], row["platform_message"]): row for row in rows}
-    await session.execute(_PUT, [dict(row) for row in newest.values()])
+async def put(session: AsyncSession, row: Mapping[str, Any], at: datetime) -> None:
+    """Write a decision down, in place of an earlier one on the same message."""
+    await _PUT.run(session, {**row, "at": stamp(at)})
 
 
 async def find(session: AsyncSession, platform: str, chat: str, message: str) -> DecisionRow | None:

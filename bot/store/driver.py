@@ -65,6 +65,11 @@ class OneStepConnection(aiosqlite.Connection):
     def cursor(self) -> OneStepCursor:  # type: ignore[override]
         return OneStepCursor(self)
 
+    @property
+    def driver(self) -> sqlite3.Connection:
+        """The connection itself, for its thread alone."""
+        return self._conn
+
     async def in_thread(self, call: Any, *arguments: Any) -> None:
         await self._execute(call, self._conn, *arguments)
 

@@ -9,85 +9,65 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, bindparam, case, delete, insert, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters import types
-from bot.store.models import Conversation, Message, MessageRef, Person
+from bot.store.models import Conversation, Message
+from bot.store.statement import Statement, stamp
 
 LONGEST_BRANCH = 1000  # messages read back at most; no context holds more
 
-# Statements of every message are built once, and of tables: what the mapper adds costs more than they do.
-_MESSAGES, _PEOPLE, _REFS = Message.__table__.c, Person.__table__.c, MessageRef.__table__.c
-
-_READ = case(
-    (_MESSAGES.attached.is_(None), _MESSAGES.text),
-    (_MESSAGES.text == "", _MESSAGES.attached),
-    else_=_MESSAGES.text + "\n\n" + _MESSAGES.attached,
+_CONVERSATION = Statement("""
+SELECT id, head_id, server FROM conversations WHERE platform = :platform AND chat = :chat AND thread = :thread
+""")
+_BEGIN = Statement("""
+INSERT INTO conversations (platform, chat, thread, server, told_dropped, created_at)
+VALUES (:platform, :chat, :thread, :server, 0, :at) RETURNING id
+""")
+_PERSON = Statement("""
+SELECT id, name, language FROM people WHERE platform = :platform AND platform_id = :platform_id
+""")
+_NEW_PERSON = Statement("""
+INSERT INTO people (platform, platform_id, name, language, first_seen)
+VALUES (:platform, :platform_id, :name, :language, :at) RETURNING id
+""")
+_AT_PLACE = Statement("""
+SELECT message_id FROM message_refs WHERE conversation_id = :conversation AND platform_message = :place
+""")
+_ADD = Statement("""
+INSERT INTO messages (conversation_id, parent_id, person_id, role, text, attached, created_at, model,
+    finish_reason, prompt_tokens, cached_tokens, output_tokens, first_token, thinking)
+VALUES (:conversation_id, :parent_id, :person_id, :role, :text, :attached, :created_at, :model,
+    :finish_reason, :prompt_tokens, :cached_tokens, :output_tokens, :first_token, :thinking)
+RETURNING id
+""")
+_ADD_REF = Statement("""
+INSERT INTO message_refs (conversation_id, platform_message, message_id)
+VALUES (:conversation, :place, :message)
+ON CONFLICT (conversation_id, platform_message) DO UPDATE SET message_id = excluded.message_id
+""")
+_ADD_PLACE = Statement("""
+INSERT INTO message_refs (conversation_id, platform_message, message_id)
+SELECT conversation_id, :place, id FROM messages WHERE id = :message
+ON CONFLICT (conversation_id, platform_message) DO UPDATE SET message_id = excluded.message_id
+""")
+_MOVE = Statement("UPDATE conversations SET server = :server WHERE id = :conversation")
+_RENAME = Statement(
+    "UPDATE people SET name = :name, language = coalesce(:language, language) WHERE id = :person"
 )
-"""What the model reads of a message."""
-
-_CONVERSATION = select(Conversation).where(
-    Conversation.platform == bindparam("platform"),
-    Conversation.chat == bindparam("chat"),
-    Conversation.thread == bindparam("thread"),
+_GO_ON = Statement("UPDATE conversations SET head_id = :head WHERE id = :conversation")
+_BRANCH = Statement("""
+WITH RECURSIVE path (id, parent_id) AS (
+    SELECT id, parent_id FROM messages WHERE id = :tip
+    UNION ALL
+    SELECT parent.id, parent.parent_id FROM messages AS parent JOIN path ON parent.id = path.parent_id
+    LIMIT :most
 )
-_PERSON = select(Person).where(
-    Person.platform == bindparam("platform"), Person.platform_id == bindparam("platform_id")
-)
-_AT_PLACE = (
-    select(Message)
-    .join(MessageRef, MessageRef.message_id == Message.id)
-    .where(
-        MessageRef.conversation_id == bindparam("conversation"),
-        MessageRef.platform_message == bindparam("place"),
-    )
-)
-_ADD = insert(Message.__table__).returning(_MESSAGES.id)  # type: ignore[arg-type]
-_COLUMNS = [column.key for column in _MESSAGES if not column.primary_key]
-_NEW_REF = sqlite.insert(MessageRef.__table__)  # type: ignore[arg-type]
-_ADD_REF = _NEW_REF.on_conflict_do_update(
-    index_elements=[_REFS.conversation_id, _REFS.platform_message],
-    set_={"message_id": _NEW_REF.excluded.message_id},
-)
-
-
-_ADD_PLACE = _NEW_REF.from_select(
-    ["conversation_id", "platform_message", "message_id"],
-    select(_MESSAGES.conversation_id, bindparam("place"), _MESSAGES.id).where(
-        _MESSAGES.id == bindparam("message")
-    ),
-).on_conflict_do_update(
-    index_elements=[_REFS.conversation_id, _REFS.platform_message],
-    set_={"message_id": _NEW_REF.excluded.message_id},
-)
-_CONVERSATIONS = Conversation.__table__.c
-_GO_ON = (
-    update(Conversation.__table__)  # type: ignore[arg-type]
-    .where(_CONVERSATIONS.id == bindparam("conversation"))
-    .values(head_id=bindparam("head"))
-)
-
-
-def _branch() -> Select[int, str, str, str | None]:
-    path = select(_MESSAGES.id, _MESSAGES.parent_id).where(_MESSAGES.id == bindparam("tip"))
-    found = path.cte("path", recursive=True)
-    parent = Message.__table__.alias("parent")
-    found = found.union_all(
-        select(parent.c.id, parent.c.parent_id).join(found, parent.c.id == found.c.parent_id)
-    )
-    return (
-        select(_MESSAGES.id, _MESSAGES.role, _READ, _PEOPLE.name)
-        .select_from(Message.__table__)
-        .join(found, found.c.id == _MESSAGES.id)
-        .outerjoin(Person.__table__, _PEOPLE.id == _MESSAGES.person_id)
-        .order_by(_MESSAGES.id.desc())
-        .limit(LONGEST_BRANCH)
-    )
-
-
-_BRANCH = _branch()
+SELECT messages.id, messages.role, messages.text, messages.attached, people.name
+FROM path JOIN messages ON messages.id = path.id LEFT JOIN people ON people.id = messages.person_id
+ORDER BY messages.id DESC LIMIT :most
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,75 +80,114 @@ class Said:
     author: str | None
 
 
-async def conversation(
-    session: AsyncSession, chat: types.ChatRef, now: datetime, server: str | None = None
-) -> Conversation:
-    """The conversation of a chat or thread, begun if there is none. `server` is what it lies in, if known."""
-    thread = chat.thread or ""
-    place = {"platform": chat.platform, "chat": chat.chat, "thread": thread}
-    found = await session.scalar(_CONVERSATION, place)
-    if found is None:
-        found = Conversation(
-            platform=chat.platform, chat=chat.chat, thread=thread, server=server, created_at=now
-        )
-        session.add(found)
-        await session.flush()
-    elif server is not None and found.server != server:
-        found.server = server
-    return found
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a conversation goes on: the message that the next one follows, None at its beginning."""
+
+    conversation_id: int
+    message_id: int | None
 
 
-async def person(session: AsyncSession, who: types.Person, platform: str, now: datetime) -> Person:
-    """The person, with the name that they have now, and the language that was last told."""
-    found = await session.scalar(_PERSON, {"platform": platform, "platform_id": who.id})
+@dataclass(frozen=True, slots=True)
+class New:
+    """A message that is to be stored; see `models.Message`."""
+
+    conversation_id: int
+    role: str
+    text: str
+    created_at: datetime
+    parent_id: int | None = None
+    person_id: int | None = None
+    attached: str | None = None
+    thinking: str | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    first_token: float | None = None
+
+
+async def conversation(session: AsyncSession, chat: types.ChatRef, now: datetime) -> Conversation:
+    """The conversation of a chat or thread, begun if there is none."""
+    begun = await head(session, chat, now)
+    return await session.get_one(Conversation, begun.conversation_id)
+
+
+async def head(session: AsyncSession, chat: types.ChatRef, now: datetime, server: str | None = None) -> Head:
+    """Where the conversation of a chat or thread goes on; it is begun if there is none. `server` is what it
+    lies in, if known."""
+    place = {"platform": chat.platform, "chat": chat.chat, "thread": chat.thread or ""}
+    found = await _CONVERSATION.row(session, place)
     if found is None:
-        found = Person(
-            platform=platform, platform_id=who.id, name=who.name, language=who.language, first_seen=now
+        begun = await _BEGIN.row(session, {**place, "server": server, "at": stamp(now)})
+        assert begun is not None
+        return Head(begun[0], None)
+    conversation_id, message_id, known = found
+    if server is not None and known != server:
+        await _MOVE.run(session, {"conversation": conversation_id, "server": server})
+    return Head(conversation_id, message_id)
+
+
+async def person(session: AsyncSession, who: types.Person, platform: str, now: datetime) -> int:
+    """The person's id. They have the name that they have now, and the language that was last told."""
+    found = await _PERSON.row(session, {"platform": platform, "platform_id": who.id})
+    told = {"name": who.name, "language": who.language}
+    if found is None:
+        added = await _NEW_PERSON.row(
+            session, {"platform": platform, "platform_id": who.id, **told, "at": stamp(now)}
         )
-        session.add(found)
-        await session.flush()
-    elif (found.name, found.language) != (who.name, who.language or found.language):
-        found.name, found.language = who.name, who.language or found.language
-    return found
+        assert added is not None
+        return int(added[0])
+    person_id, name, language = found
+    if (name, language) != (who.name, who.language or language):
+        await _RENAME.run(session, {"person": person_id, **told})
+    return int(person_id)
 
 
 async def find(
     session: AsyncSession, conversation: Conversation, platform_message: str | None
 ) -> Message | None:
     """The message that stands at that place on the platform, if the bot took part in it."""
+    found = await at_place(session, conversation.id, platform_message)
+    return None if found is None else await session.get(Message, found)
+
+
+async def at_place(session: AsyncSession, conversation_id: int, platform_message: str | None) -> int | None:
+    """The id of the message that stands at that place on the platform, if the bot took part in it."""
     if platform_message is None:
         return None
-    place = {"conversation": conversation.id, "place": platform_message}
-    return await session.scalar(_AT_PLACE, place)
+    found = await _AT_PLACE.row(session, {"conversation": conversation_id, "place": platform_message})
+    return None if found is None else int(found[0])
 
 
-async def add(session: AsyncSession, message: Message, *, platform_message: str | None = None) -> Message:
-    """Store a message, and where it stands on its platform. The session does not look after it further."""
-    await session.flush()
-    message.id = await session.scalar(_ADD, {name: getattr(message, name) for name in _COLUMNS})
+async def add(session: AsyncSession, message: New, *, platform_message: str | None = None) -> int:
+    """Store a message, and where it stands on its platform; gives its id."""
+    values = {name: getattr(message, name) for name in New.__slots__}
+    added = await _ADD.row(session, values | {"created_at": stamp(message.created_at)})
+    assert added is not None
     if platform_message is not None:
-        await add_ref(session, message.conversation_id, message.id, platform_message)
-    return message
+        await add_ref(session, message.conversation_id, added[0], platform_message)
+    return int(added[0])
 
 
 async def add_ref(
     session: AsyncSession, conversation_id: int, message_id: int, platform_message: str
 ) -> None:
     """Remember where a message stands; remembering it again is harmless."""
-    await session.execute(
-        _ADD_REF,
-        {"conversation_id": conversation_id, "platform_message": platform_message, "message_id": message_id},
+    await _ADD_REF.run(
+        session, {"conversation": conversation_id, "place": platform_message, "message": message_id}
     )
 
 
 async def add_place(session: AsyncSession, message_id: int, platform_message: str) -> None:
     """Remember where a message stands, if it is still there: people may have theirs deleted at any time."""
-    await session.execute(_ADD_PLACE, {"message": message_id, "place": platform_message})
+    await _ADD_PLACE.run(session, {"message": message_id, "place": platform_message})
 
 
-async def go_on(session: AsyncSession, conversation_id: int, head: int) -> None:
-    """The next message of a conversation follows message `head`."""
-    await session.execute(_GO_ON, {"conversation": conversation_id, "head": head})
+async def go_on(session: AsyncSession, conversation_id: int, message_id: int) -> None:
+    """The next message of a conversation follows that message."""
+    await _GO_ON.run(session, {"conversation": conversation_id, "head": message_id})
 
 
 async def tell_dropped(session: AsyncSession, conversation_id: int) -> bool:
@@ -185,8 +204,16 @@ async def tell_dropped(session: AsyncSession, conversation_id: int) -> bool:
 
 async def branch(session: AsyncSession, tip: int) -> Sequence[Said]:
     """The path from the root to `tip`, root first; of a very long one the newest messages."""
-    rows = await session.execute(_BRANCH, {"tip": tip})
-    return [Said(*row) for row in reversed(rows.all())]
+    rows = await _BRANCH.rows(session, {"tip": tip, "most": LONGEST_BRANCH})
+    return [
+        Said(message, role, _read(words, attached), author)
+        for message, role, words, attached, author in reversed(rows)
+    ]
+
+
+def _read(text: str, attached: str | None) -> str:
+    """What the model reads of a message."""
+    return "\n\n".join(part for part in (text, attached) if part)
 
 
 async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:

@@ -11,6 +11,7 @@ function works within the caller's transaction.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -20,12 +21,12 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
-from sqlalchemy import Update, bindparam, delete, func, literal_column, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Update, delete, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.types import ChatRef, Event, MessageCreated, MessageDeleted, MessageRef, Unreadable
-from bot.store.models import Cursor, InboxRow, InboxState, Placeholder
+from bot.store.models import Cursor, InboxRow, InboxState
+from bot.store.statement import Statement, stamp
 
 EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 LEASE = timedelta(seconds=60)
@@ -35,51 +36,38 @@ MERGED = 20  # messages that one answer may answer
 PENDING = InboxRow.state == literal_column("'pending'")
 CLAIMED = InboxRow.state == literal_column("'claimed'")
 
-# Statements of every event are built once, and of tables: what the mapper adds costs more than they do.
-_ROWS, _CURSORS = InboxRow.__table__.c, Cursor.__table__.c
-_ADD = (
-    insert(InboxRow.__table__)  # type: ignore[arg-type]
-    .on_conflict_do_nothing()
-    .returning(_ROWS.id)
-)
-_NEW_CURSOR = insert(Cursor.__table__)  # type: ignore[arg-type]
-_ADVANCE = _NEW_CURSOR.on_conflict_do_update(
-    index_elements=[_CURSORS.platform, _CURSORS.chat],
-    set_={"message": _NEW_CURSOR.excluded.message},
-    where=or_(
-        func.length(_NEW_CURSOR.excluded.message) > func.length(_CURSORS.message),
-        (func.length(_NEW_CURSOR.excluded.message) == func.length(_CURSORS.message))
-        & (_NEW_CURSOR.excluded.message > _CURSORS.message),
-    ),
-)
-_OLDEST = (
-    select(_ROWS.id, _ROWS.key, _ROWS.payload, _ROWS.attempts)
-    .where(
-        _ROWS.platform == bindparam("platform"),
-        _ROWS.chat == bindparam("chat"),
-        _ROWS.thread == bindparam("thread"),
-        _ROWS.state == literal_column("'pending'"),
-    )
-    .order_by(_ROWS.id)
-    .limit(MERGED)
-)
-_THESE = update(InboxRow.__table__).where(  # type: ignore[arg-type]
-    _ROWS.id.in_(bindparam("entries", expanding=True))
-)
-_CLAIM = _THESE.values(
-    state=InboxState.CLAIMED,
-    attempts=_ROWS.attempts + 1,
-    holder=bindparam("by"),
-    lease_until=bindparam("until"),
-)
-_CLOSE = _THESE.values(
-    state=InboxState.DONE, done_at=bindparam("at"), lease_until=None, reason=bindparam("because")
-)
-_PLACEHOLDERS = (
-    select(Placeholder.__table__.c.platform_message)
-    .where(Placeholder.__table__.c.inbox_id == bindparam("entry"))
-    .order_by(Placeholder.__table__.c.part)
-)
+_ADD = Statement("""
+INSERT INTO inbox (platform, event_id, chat, thread, author, server, payload, key, state, attempts, holder,
+    lease_until, reason, received_at)
+VALUES (:platform, :event_id, :chat, :thread, :author, :server, :payload, :key, :state, :attempts, :holder,
+    :lease_until, :reason, :received_at)
+ON CONFLICT DO NOTHING RETURNING id
+""")
+_ADVANCE = Statement("""
+INSERT INTO cursors (platform, chat, message) VALUES (:platform, :chat, :message), (:platform, '', :message)
+ON CONFLICT (platform, chat) DO UPDATE SET message = excluded.message
+WHERE length(excluded.message) > length(cursors.message)
+    OR (length(excluded.message) = length(cursors.message) AND excluded.message > cursors.message)
+""")
+_OLDEST = Statement("""
+SELECT id, key, payload, attempts FROM inbox
+WHERE platform = :platform AND chat = :chat AND thread = :thread AND state = 'pending'
+ORDER BY id LIMIT :most
+""")
+_CLAIM = Statement("""
+UPDATE inbox SET state = 'claimed', attempts = attempts + 1, holder = :holder, lease_until = :until
+WHERE id = :id
+""")
+_CLOSE = Statement("""
+UPDATE inbox SET state = 'done', done_at = :at, lease_until = NULL, reason = :reason WHERE id = :id
+""")
+_ADD_PLACEHOLDER = Statement("""
+INSERT INTO placeholders (inbox_id, part, platform_message) VALUES (:entry, :part, :message)
+ON CONFLICT (inbox_id, part) DO UPDATE SET platform_message = excluded.platform_message
+""")
+_PLACEHOLDERS = Statement("""
+SELECT platform_message FROM placeholders WHERE inbox_id = :entry ORDER BY part
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +124,8 @@ async def add(
     if isinstance(event, Unreadable):
         reason = event.reason
     state = InboxState.CLAIMED if holder else InboxState.PENDING
-    row_id = await session.scalar(
-        _ADD,
+    added = await _ADD.row(
+        session,
         {
             "platform": event.chat.platform,
             "event_id": event.id,
@@ -145,19 +133,19 @@ async def add(
             "thread": event.chat.thread or "",
             "author": author_of(event),
             "server": event.server,
-            "payload": EVENTS.dump_python(event, mode="json"),
+            "payload": json.dumps(EVENTS.dump_python(event, mode="json")),
             "key": key,
-            "state": InboxState.ASIDE if reason else state,
+            "state": str(InboxState.ASIDE if reason else state),
             "attempts": 1 if holder else 0,
             "holder": holder,
-            "lease_until": now + LEASE if holder else None,
+            "lease_until": stamp(now + LEASE) if holder else None,
             "reason": reason,
-            "received_at": now,
+            "received_at": stamp(now),
         },
     )
     if isinstance(event, MessageCreated):
         await _advance(session, event.message)
-    return None if row_id is None else Entry(row_id, key, event, 1 if holder else 0)
+    return None if added is None else Entry(added[0], key, event, 1 if holder else 0)
 
 
 def author_of(event: Event) -> str | None:
@@ -167,11 +155,8 @@ def author_of(event: Event) -> str | None:
 
 async def _advance(session: AsyncSession, message: MessageRef) -> None:
     """Move the chat's cursor and the platform's to a message, never back. Ids are decimal numbers."""
-    chat = message.chat
-    await session.execute(
-        _ADVANCE,
-        [{"platform": chat.platform, "chat": one, "message": message.message} for one in (chat.chat, "")],
-    )
+    place = message.chat
+    await _ADVANCE.run(session, {"platform": place.platform, "chat": place.chat, "message": message.message})
 
 
 async def cursors(session: AsyncSession, platform: str) -> Mapping[str, str]:
@@ -206,11 +191,10 @@ async def claim(
     """The conversation's oldest pending event, which is the holder's now, with those directly behind it that
     are answered `together` with the one before. What was tried together before is tried together again, and
     with nothing else. Raises TriedOften, and claims nothing, if this would be attempt `at_most` + 1."""
-    place = {"platform": chat.platform, "chat": chat.chat, "thread": chat.thread or ""}
-    rows = await session.execute(_OLDEST, place)
+    place = {"platform": chat.platform, "chat": chat.chat, "thread": chat.thread or "", "most": MERGED}
     claimed: list[Entry] = []
-    for row_id, key, payload, attempts in rows:
-        entry = Entry(row_id, key, EVENTS.validate_python(payload), attempts + 1)
+    for row_id, key, payload, attempts in await _OLDEST.rows(session, place):
+        entry = Entry(row_id, key, EVENTS.validate_python(json.loads(payload)), attempts + 1)
         if claimed:
             before = claimed[-1]
             if entry.attempts != before.attempts or not together(before.event, entry.event):
@@ -221,9 +205,8 @@ async def claim(
     if at_most is not None and claimed[0].attempts > at_most:
         raise TriedOften
     entry = replace(claimed[0], more=tuple(claimed[1:]))
-    await session.execute(
-        _CLAIM, {"entries": [one.id for one in entry.all], "by": holder, "until": now + LEASE}
-    )
+    for one in entry.all:
+        await _CLAIM.run(session, {"id": one.id, "holder": holder, "until": stamp(now + LEASE)})
     return entry
 
 
@@ -306,8 +289,8 @@ def is_gone(holder: str) -> bool:
 
 async def close(session: AsyncSession, entry: Entry, now: datetime, *, reason: str | None = None) -> None:
     """The event is answered, or refused for a reason; it will not run again."""
-    entries = [one.id for one in entry.all]
-    await session.execute(_CLOSE, {"entries": entries, "at": now, "because": reason})
+    for one in entry.all:
+        await _CLOSE.run(session, {"id": one.id, "at": stamp(now), "reason": reason})
 
 
 async def set_aside(session: AsyncSession, entry: Entry, now: datetime, reason: str) -> None:
@@ -319,18 +302,25 @@ async def set_aside(session: AsyncSession, entry: Entry, now: datetime, reason: 
 
 async def placeholders(session: AsyncSession, entry: Entry) -> list[MessageRef]:
     """The previews that stand in the chat already, in order."""
-    rows = await session.scalars(_PLACEHOLDERS, {"entry": entry.id})
-    return [MessageRef(entry.event.chat, message) for message in rows]
+    rows = await _PLACEHOLDERS.rows(session, {"entry": entry.id})
+    return [MessageRef(entry.event.chat, message) for (message,) in rows]
 
 
 async def add_placeholder(session: AsyncSession, entry: Entry, part: int, message: MessageRef) -> None:
     """Remember a preview, so that the answer edits it even after a crash."""
-    await session.merge(Placeholder(inbox_id=entry.id, part=part, platform_message=message.message))
+    await _ADD_PLACEHOLDER.run(session, {"entry": entry.id, "part": part, "message": message.message})
 
 
-async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:
-    """Of the next `most` rows behind row `after`, delete those that were done before a time. Returns the last
-    row looked at; None when there is nothing older to look at."""
+async def prune(
+    session: AsyncSession,
+    after: int,
+    before: datetime,
+    most: int,
+    *,
+    state: InboxState = InboxState.DONE,
+) -> int | None:
+    """Of the next `most` rows behind row `after`, delete those in that state that came before a time. Returns
+    the last row looked at; None when there is nothing older to look at."""
     rows = (
         await session.execute(
             select(InboxRow.id, InboxRow.state, InboxRow.received_at)
@@ -340,10 +330,10 @@ async def prune(session: AsyncSession, after: int, before: datetime, most: int) 
         )
     ).all()
     old = [row for row in rows if row.received_at < before]
-    done = [row.id for row in old if row.state == InboxState.DONE]
-    if done:
+    over = [row.id for row in old if row.state == state]
+    if over:
         await session.execute(
-            delete(InboxRow).where(InboxRow.id.in_(done)).execution_options(synchronize_session=False)
+            delete(InboxRow).where(InboxRow.id.in_(over)).execution_options(synchronize_session=False)
         )
     return old[-1].id if old and len(old) == len(rows) else None
 

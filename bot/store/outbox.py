@@ -14,6 +14,7 @@ Every function works within the caller's transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,11 +22,12 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
-from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.types import ChatRef, MessageRef, Part
 from bot.store.models import OutboxRow, OutboxState
+from bot.store.statement import Statement, stamp
 
 
 class Action(StrEnum):
@@ -66,20 +68,20 @@ _ROWS = OutboxRow.__table__.c
 # Written out, since SQLite takes a partial index only where the query says the same words.
 WAITING = _ROWS.state.in_([literal_column("'pending'"), literal_column("'sending'")])
 
-# Statements of every answer are built once, and of tables: what the mapper adds costs more than they do.
-_ADD = insert(OutboxRow.__table__)  # type: ignore[arg-type]
-_NEXT = (
-    select(OutboxRow.__table__)
-    .where(_ROWS.platform == bindparam("platform"), _ROWS.chat == bindparam("chat"), WAITING)
-    .order_by(_ROWS.id)
-    .limit(AT_ONCE)
-)
-_ROW = update(OutboxRow.__table__).where(_ROWS.id == bindparam("delivery"))  # type: ignore[arg-type]
-_SENDING = _ROW.values(state=OutboxState.SENDING)
-_DOUBTFUL = _ROW.values(doubtful=_ROWS.doubtful + 1)
-_OPENED = _ROW.values(state=OutboxState.PENDING, payload=bindparam("opened"))
-_SENT = _ROW.values(state=OutboxState.SENT, sent_at=bindparam("at"))
-_FAILED = _ROW.values(state=OutboxState.FAILED, error=bindparam("because"))
+_ADD = Statement("""
+INSERT INTO outbox (inbox_id, message_id, platform, chat, thread, payload, key, state, doubtful, created_at)
+VALUES (:inbox_id, :message_id, :platform, :chat, :thread, :payload, :key, 'pending', 0, :at)
+""")
+_NEXT = Statement("""
+SELECT id, platform, chat, thread, key, payload, message_id, state FROM outbox
+WHERE platform = :platform AND chat = :chat AND state IN ('pending', 'sending')
+ORDER BY id LIMIT :most
+""")
+_SENDING = Statement("UPDATE outbox SET state = 'sending' WHERE id = :id")
+_DOUBTFUL = Statement("UPDATE outbox SET doubtful = doubtful + 1 WHERE id = :id")
+_OPENED = Statement("UPDATE outbox SET state = 'pending', payload = :payload WHERE id = :id")
+_SENT = Statement("UPDATE outbox SET state = 'sent', sent_at = :at WHERE id = :id")
+_FAILED = Statement("UPDATE outbox SET state = 'failed', error = :error WHERE id = :id")
 
 PAYLOAD: TypeAdapter[list[Outgoing]] = TypeAdapter(  # in a list of one: only so does the configuration count
     list[Outgoing], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -96,37 +98,35 @@ async def enqueue(
     message_id: int | None = None,
 ) -> None:
     """Put messages, each with its key, at the end of the chat's queue."""
-    rows = [
-        {
-            "inbox_id": inbox_id,
-            "message_id": message_id,
-            "platform": chat.platform,
-            "chat": chat.chat,
-            "thread": chat.thread or "",
-            "payload": PAYLOAD.dump_python([one], mode="json")[0],
-            "key": key,
-            "state": OutboxState.PENDING,
-            "created_at": now,
-        }
-        for key, one in outgoing
-    ]
-    if rows:
-        await session.execute(_ADD, rows)
+    for key, one in outgoing:
+        await _ADD.run(
+            session,
+            {
+                "inbox_id": inbox_id,
+                "message_id": message_id,
+                "platform": chat.platform,
+                "chat": chat.chat,
+                "thread": chat.thread or "",
+                "payload": _payload(one),
+                "key": key,
+                "at": stamp(now),
+            },
+        )
 
 
 async def next_for(session: AsyncSession, platform: str, chat: str) -> list[Delivery]:
     """The oldest messages of a chat that are still to be sent, in order; if fewer than `AT_ONCE`, all."""
-    rows = await session.execute(_NEXT, {"platform": platform, "chat": chat})
+    rows = await _NEXT.rows(session, {"platform": platform, "chat": chat, "most": AT_ONCE})
     return [
         Delivery(
-            id=row.id,
-            chat=ChatRef(row.platform, row.chat, row.thread or None),
-            key=row.key,
-            outgoing=PAYLOAD.validate_python([row.payload])[0],
-            message_id=row.message_id,
-            in_doubt=row.state == OutboxState.SENDING,
+            id=row_id,
+            chat=ChatRef(platform, chat, thread or None),
+            key=key,
+            outgoing=PAYLOAD.validate_python([json.loads(payload)])[0],
+            message_id=message_id,
+            in_doubt=state == OutboxState.SENDING,
         )
-        for row in rows
+        for row_id, platform, chat, thread, key, payload, message_id, state in rows
     ]
 
 
@@ -138,12 +138,12 @@ async def waiting_chats(session: AsyncSession, platform: str) -> Sequence[str]:
 
 async def mark_sending(session: AsyncSession, delivery: Delivery) -> None:
     """What can't be recognised when it is repeated is about to be sent."""
-    await session.execute(_SENDING, {"delivery": delivery.id})
+    await _SENDING.run(session, {"id": delivery.id})
 
 
 async def mark_doubtful(session: AsyncSession, delivery: Delivery) -> None:
     """It is not known whether it was sent, so that it is sent again."""
-    await session.execute(_DOUBTFUL, {"delivery": delivery.id})
+    await _DOUBTFUL.run(session, {"id": delivery.id})
 
 
 async def mark_opened(session: AsyncSession, delivery: Delivery, message: MessageRef) -> Delivery:
@@ -155,18 +155,17 @@ async def mark_opened(session: AsyncSession, delivery: Delivery, message: Messag
         outgoing=replace(delivery.outgoing, action=Action.EDIT, target=message.message),
         in_doubt=False,
     )
-    payload = PAYLOAD.dump_python([opened.outgoing], mode="json")[0]
-    await session.execute(_OPENED, {"delivery": delivery.id, "opened": payload})
+    await _OPENED.run(session, {"id": delivery.id, "payload": _payload(opened.outgoing)})
     return opened
 
 
 async def mark_sent(session: AsyncSession, delivery: Delivery, now: datetime) -> None:
-    await session.execute(_SENT, {"delivery": delivery.id, "at": now})
+    await _SENT.run(session, {"id": delivery.id, "at": stamp(now)})
 
 
 async def mark_failed(session: AsyncSession, delivery: Delivery, error: str) -> None:
     """It can never be sent; `error` says why."""
-    await session.execute(_FAILED, {"delivery": delivery.id, "because": error})
+    await _FAILED.run(session, {"id": delivery.id, "error": error})
 
 
 async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:
@@ -187,6 +186,10 @@ async def prune(session: AsyncSession, after: int, before: datetime, most: int) 
             delete(OutboxRow).where(OutboxRow.id.in_(over)).execution_options(synchronize_session=False)
         )
     return old[-1].id if old and len(old) == len(rows) else None
+
+
+def _payload(outgoing: Outgoing) -> str:
+    return json.dumps(PAYLOAD.dump_python([outgoing], mode="json")[0])
 
 
 def target_of(delivery: Delivery) -> MessageRef | None:

@@ -1,7 +1,9 @@
 """All that is stored about one person: found for them to take along, and deleted for good.
 
 What others need stays: that a person is banned, owns or administers the bot, what administrators have allowed
-or denied them, and the audit of what they did as an administrator themselves.
+or denied them, and the audit of what they did as an administrator themselves. So do the sums of what they
+have used, until the day or month that they are for is over: else whoever is forgotten could begin anew with
+their limits.
 
 Every function works within the caller's transaction.
 """
@@ -39,6 +41,13 @@ from bot.store.models import (
 
 Row = Mapping[str, Any]
 
+ADDRESSES: Mapping[str, Sequence[str]] = {
+    InboxRow.__tablename__: ("placeholder",),
+    OutboxRow.__tablename__: ("target", "reply_to"),
+}
+"""What of a payload says where on its platform an answer goes. Some of these are keys: whoever has one can
+write there in the bot's name. They are of no use to anyone else."""
+
 KEPT_GRANTS = (GrantKind.BANNED, GrantKind.OWNER, GrantKind.ADMINISTRATOR)
 
 
@@ -54,13 +63,24 @@ class About:
 async def gather(
     session: AsyncSession, platform: str, person: str
 ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """Every row about a person, by table, as it is stored; tables with none are absent."""
+    """Every row about a person, by table, as it is stored but for ADDRESSES; tables with none are absent."""
     found: dict[str, list[Row]] = {}
     for about in _all(platform, person):
         columns = about.table.__table__.columns
         rows = await session.execute(select(*columns).where(about.rows))
-        found.setdefault(about.table.__tablename__, []).extend(dict(row) for row in rows.mappings())
+        hidden = ADDRESSES.get(about.table.__tablename__, ())
+        found.setdefault(about.table.__tablename__, []).extend(
+            _without(hidden, dict(row)) for row in rows.mappings()
+        )
     return {table: rows for table, rows in found.items() if rows}
+
+
+def _without(hidden: Sequence[str], row: Row) -> Row:
+    """A row without some of what is in its payload."""
+    if not hidden:
+        return row
+    payload = {name: value for name, value in row["payload"].items() if name not in hidden}
+    return {**row, "payload": payload}
 
 
 async def forget(session: AsyncSession, platform: str, person: str, *, present: str) -> Sequence[int]:
@@ -133,8 +153,10 @@ def _all(platform: str, person: str) -> Iterator[About]:
     yield About(Feedback, Feedback.person_id.in_(_ids(platform, person)))
     yield About(Message, Message.id.in_(answers))
     yield About(Message, Message.id.in_(mine))
-    for table in (Charge, UsageTotal, DecisionRow):
+    for table in (Charge, DecisionRow):
         yield About(table, and_(table.platform == platform, table.person == person))
+    used = and_(UsageTotal.platform == platform, UsageTotal.person == person)
+    yield About(UsageTotal, used, stays=True)
     yield About(
         SettingRow,
         and_(SettingRow.platform == platform, SettingRow.scope == "person", SettingRow.scope_id == person),

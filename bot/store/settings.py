@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, literal_column, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -48,6 +48,19 @@ async def remove(session: AsyncSession, platform: str, scope: str, scope_id: str
         .returning(SettingRow.key)
     )
     return removed.first() is not None
+
+
+async def values_of(
+    session: AsyncSession, platform: str, scope: str, key: str, most: int
+) -> Sequence[tuple[str, str]]:
+    """What one thing is set to for every scope of a kind, by the scope's id: at most so many, the newest."""
+    rows = await session.execute(
+        select(SettingRow.scope_id, SettingRow.value)
+        .where(SettingRow.platform == platform, SettingRow.scope == scope, SettingRow.key == key)
+        .order_by(literal_column("rowid").desc())
+        .limit(most)
+    )
+    return [(scope_id, value) for scope_id, value in rows]
 
 
 async def switched_off(session: AsyncSession, platform: str, key: str) -> set[tuple[str, str]]:

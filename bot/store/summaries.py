@@ -9,17 +9,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.models import SummaryRow
+from bot.store.statement import Statement
 
-_ROWS = SummaryRow.__table__.c
-_OF_CONVERSATION = (
-    select(_ROWS.message_id, _ROWS.text, _ROWS.tokens)
-    .where(_ROWS.conversation_id == bindparam("conversation"))
-    .order_by(_ROWS.message_id)
-)
+_OF_CONVERSATION = Statement("""
+SELECT message_id, text, tokens FROM summaries WHERE conversation_id = :conversation ORDER BY message_id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Summary:
 
 async def of_branch(session: AsyncSession, conversation_id: int, branch: Collection[int]) -> list[Summary]:
     """The summaries that were made of a branch, given by its messages' ids; the shortest beginning first."""
-    rows = await session.execute(_OF_CONVERSATION, {"conversation": conversation_id})
+    rows = await _OF_CONVERSATION.rows(session, {"conversation": conversation_id})
     return [Summary(message, text, tokens) for message, text, tokens in rows if message in branch]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from bot.store.session import newest_schema
+from bot.store.schema import newest_schema
 
 PAGES = 1000  # copied in one step
 

@@ -13,15 +13,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import and_, delete, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.models import Charge, QuotaRow, UsageTotal
+from bot.store.statement import Statement, stamp, stamped
 
-KEPT = timedelta(days=62)  # charges and totals: this month and the last
+KEPT = timedelta(days=62)  # charges: this month and the last
+
+_CHARGE = Statement("""
+SELECT platform, person, realm, at, messages, tokens, settled FROM charges WHERE key = :key
+""")
+_RESERVE = Statement("""
+INSERT INTO charges (key, platform, person, realm, at, messages, tokens, settled)
+VALUES (:key, :platform, :person, :realm, :at, 1, :tokens, 0)
+ON CONFLICT DO NOTHING RETURNING key
+""")
+_SETTLE = Statement("UPDATE charges SET tokens = :tokens, settled = 1 WHERE key = :key")
+_ADD = Statement("""
+INSERT INTO usage_totals (platform, person, realm, period, starts, messages, tokens)
+VALUES (:platform, :person, :realm, 'minute', :minute, :messages, :tokens),
+       (:platform, :person, :realm, 'day', :day, :messages, :tokens),
+       (:platform, :person, :realm, 'month', :month, :messages, :tokens)
+ON CONFLICT (platform, person, realm, period, starts)
+DO UPDATE SET messages = messages + excluded.messages, tokens = tokens + excluded.tokens
+""")
 
 
 class Period(StrEnum):
@@ -104,9 +122,8 @@ async def reserve(
     session: AsyncSession, key: str, platform: str, person: str, realm: str, tokens: int, now: datetime
 ) -> None:
     """Charge a turn one message and `tokens`. One that has its charge keeps it."""
-    charge = {"key": key, "platform": platform, "person": person, "realm": realm, "at": now}
-    new = await session.scalar(_RESERVE, {**charge, "messages": 1, "tokens": tokens, "settled": False})
-    if new is not None:
+    charge = {"key": key, "platform": platform, "person": person, "realm": realm}
+    if await _RESERVE.row(session, {**charge, "tokens": tokens, "at": stamp(now)}):
         await _add(session, platform, person, realm, now, messages=1, tokens=tokens)
 
 
@@ -115,7 +132,7 @@ async def settle(session: AsyncSession, key: str, tokens: int) -> None:
     charge = await _charge(session, key)
     if charge is None or charge.settled:
         return
-    await session.execute(_SETTLE, {"turn": key, "used": tokens})
+    await _SETTLE.run(session, {"key": key, "tokens": tokens})
     difference = tokens - charge.tokens
     await _add(session, charge.platform, charge.person, charge.realm, charge.at, tokens=difference)
 
@@ -138,20 +155,11 @@ async def release(session: AsyncSession, key: str) -> None:
 
 
 async def prune(session: AsyncSession, now: datetime) -> None:
-    """Forget what lies two months back, and minutes and days long past."""
+    """Forget charges that lie two months back, and the totals of minutes, days and months that are over."""
     await session.execute(delete(Charge).where(Charge.at < now - KEPT))
-    for period, kept in ((Period.MINUTE, timedelta(hours=1)), (Period.DAY, KEPT), (Period.MONTH, KEPT)):
-        await session.execute(
-            delete(UsageTotal).where(UsageTotal.period == period, UsageTotal.starts < now - kept)
-        )
-
-
-async def forget_person(session: AsyncSession, platform: str, person: str) -> None:
-    """Remove everything that is kept of a person's use."""
-    await session.execute(delete(Charge).where(Charge.platform == platform, Charge.person == person))
-    await session.execute(
-        delete(UsageTotal).where(UsageTotal.platform == platform, UsageTotal.person == person)
-    )
+    for period in Period:
+        over = and_(UsageTotal.period == period, UsageTotal.starts < window(period, now)[0])
+        await session.execute(delete(UsageTotal).where(over))
 
 
 async def quotas(session: AsyncSession) -> Sequence[QuotaRow]:
@@ -203,31 +211,25 @@ async def remove_quotas(session: AsyncSession, platform: str, realm: str, subjec
     return len(removed.all())
 
 
-# Statements of every turn are built once, and of tables: what the mapper adds costs more than they do.
-_CHARGES = Charge.__table__.c
-_CHARGE = select(Charge.__table__).where(_CHARGES.key == bindparam("turn"))
-_RESERVE = (
-    insert(Charge.__table__)  # type: ignore[arg-type]
-    .on_conflict_do_nothing()
-    .returning(_CHARGES.key)
-)
-_SETTLE = (
-    update(Charge.__table__)  # type: ignore[arg-type]
-    .where(_CHARGES.key == bindparam("turn"))
-    .values(tokens=bindparam("used"), settled=True)
-)
-_NEW = insert(UsageTotal.__table__)  # type: ignore[arg-type]
-_ADD = _NEW.on_conflict_do_update(
-    index_elements=["platform", "person", "realm", "period", "starts"],
-    set_={
-        "messages": UsageTotal.__table__.c.messages + _NEW.excluded.messages,
-        "tokens": UsageTotal.__table__.c.tokens + _NEW.excluded.tokens,
-    },
-)
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """What one turn was charged."""
+
+    platform: str
+    person: str
+    realm: str
+    at: datetime
+    messages: int
+    tokens: int
+    settled: bool
 
 
-async def _charge(session: AsyncSession, key: str) -> Row[Any] | None:
-    return (await session.execute(_CHARGE, {"turn": key})).first()
+async def _charge(session: AsyncSession, key: str) -> _Charge | None:
+    found = await _CHARGE.row(session, {"key": key})
+    if found is None:
+        return None
+    platform, person, realm, at, messages, tokens, settled = found
+    return _Charge(platform, person, realm, stamped(at), messages, tokens, bool(settled))
 
 
 async def _add(
@@ -241,17 +243,7 @@ async def _add(
     tokens: int = 0,
 ) -> None:
     """Add to every total that a charge counts to: those of the windows in which it was made."""
-    rows = [
-        {
-            "platform": account.platform,
-            "person": account.person,
-            "realm": account.realm,
-            "period": period,
-            "starts": window(period, at)[0],
-            "messages": messages,
-            "tokens": tokens,
-        }
-        for account in accounts_of(platform, person, realm)
-        for period in Period
-    ]
-    await session.execute(_ADD, rows)
+    starts = {period.value: stamp(window(period, at)[0]) for period in Period}
+    for account in accounts_of(platform, person, realm):
+        whose = {"platform": account.platform, "person": account.person, "realm": account.realm}
+        await _ADD.run(session, {**whose, **starts, "messages": messages, "tokens": tokens})

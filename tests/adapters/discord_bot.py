@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from adapters.base import Cursors, Suggest, no_cursors, no_suggestions
 from adapters.commands import CommandSpec, Param
 from adapters.discord import DiscordAdapter
+from adapters.texts import Translate, english
 from adapters.types import ButtonPressed, ChatRef, CommandInvoked, Event, MessageCreated, MessageRef
 from tests.fakes.discord import FakeDiscord, Message
 
@@ -64,6 +65,7 @@ async def running(
     commands: Sequence[CommandSpec] = (ASK, PRIVACY),
     cursors: Cursors = no_cursors,
     suggest: Suggest = no_suggestions,
+    translate: Translate = english,
     **options: object,
 ) -> AsyncIterator[Bot]:
     """A bot that is connected until the end of the context."""
@@ -79,7 +81,7 @@ async def running(
     async def publish(event: Event) -> None:
         await bot.publish(event)  # looked up each time: a test may put another in its place
 
-    bot.run = asyncio.create_task(adapter.run(publish, cursors=cursors, suggest=suggest))
+    bot.run = asyncio.create_task(adapter.run(publish, cursors=cursors, suggest=suggest, translate=translate))
     try:
         yield bot
     finally:

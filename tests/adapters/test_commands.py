@@ -17,6 +17,7 @@ from adapters.commands import (
     parse_arguments,
     parse_command,
     resolve,
+    shortened,
     usage,
 )
 
@@ -118,6 +119,14 @@ def _check_parsing(text: str) -> None:
         values: Any = parse_arguments(typed.spec, typed.rest)
         assert set(values) <= {param.name for param in typed.spec.params}
         assert all(value and value == value.strip() for value in values.values())
+
+
+@given(st.text(max_size=120), st.integers(2, 60))
+def test_what_is_shortened_fits_and_ends_with_a_whole_word(text: str, longest: int) -> None:
+    short = shortened(text, longest)
+    assert len(short) <= longest
+    if short != text and short.endswith("…") and " " in text[:longest]:
+        assert text.startswith(short[:-1])
 
 
 TYPED = st.builds(

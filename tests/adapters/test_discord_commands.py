@@ -10,6 +10,7 @@ import pytest
 
 from adapters.commands import CommandSpec, Kind, Param, Permission
 from adapters.discord.commands import form, payloads
+from adapters.texts import NOT_STORED
 from adapters.types import Button, ButtonPressed, ChatRef, CommandInvoked, Event, Part, Person
 from tests.adapters.discord_bot import ASK, Bot, ref, running
 from tests.fakes.discord import FakeDiscord
@@ -248,6 +249,34 @@ async def test_a_description_that_is_no_label_stands_under_it(server: FakeDiscor
     alice = server.person("Alice")
     [field] = (await (await server.direct(alice).command(alice, "system")).opened())["components"]
     assert (field["label"], field["description"]) == ("prompt", long.description)
+
+
+def test_a_forms_title_is_no_half_word() -> None:
+    def title(description: str) -> str:
+        return str(form(CommandSpec("system", description, form=True), "en-GB")["title"])
+
+    assert title("Tell me how to be") == "Tell me how to be"
+    assert title("Make a persona; if typed, put several words in quotation marks") == "Make a persona"
+    assert (
+        title("Tell me in your own words how to be with me from now on")
+        == "Tell me in your own words how to be with me…"
+    )
+    assert title("用" * 60) == "用" * 44 + "…"
+
+
+async def test_who_can_not_be_taken_in_is_told_so_in_their_language(server: FakeDiscord) -> None:
+    def translate(text: str, language: str | None) -> str:
+        return f"{language}: {text}"
+
+    alice = server.person("Alice", locale="de")
+
+    async with running(server, translate=translate) as bot:
+        await bot.adapter.ready()
+        bot.failures = 1
+        used = await server.direct(alice).command(alice, "privacy")
+        told = await used.answer()
+    assert told.text == f"de: {NOT_STORED}"
+    assert told.ephemeral
 
 
 async def test_another_bots_form_is_nothing_to_us(server: FakeDiscord, bot: Bot) -> None:

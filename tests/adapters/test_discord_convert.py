@@ -194,6 +194,7 @@ def test_a_message_in_a_server(gateway: Gateway) -> None:
         addressed=Addressed.NOT,
         sent_at=MESSAGE_MADE,
         server=GUILD,
+        server_language="en-US",
     )
 
 

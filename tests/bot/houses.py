@@ -45,8 +45,16 @@ class House(Protocol):
         """Someone says something among people; the message's id."""
         ...
 
+    async def addresses(self, name: str, text: str) -> None:
+        """Someone says something to the bot among people, and waits for nothing."""
+        ...
+
     async def hears(self, text: str) -> None:
         """Returns when the bot has said something with this in it."""
+        ...
+
+    def heard(self) -> list[str]:
+        """All that the bot has said where others can read it, and in private."""
         ...
 
     async def presses(self, name: str, label: str, *, private: bool = False) -> str:
@@ -102,19 +110,27 @@ class TelegramHouse:
     async def says(self, name: str, text: str) -> str:
         return str((await self.group.says(self.people[name], text)).id)
 
-    async def hears(self, text: str) -> None:
-        await self.platform.until(lambda: any(text in one.text for one in self._bots()))
+    async def addresses(self, name: str, text: str) -> None:
+        await self.says(name, f"@chorus_bot {text}")
 
-    def _bots(self) -> list[fake_telegram.Message]:
+    async def hears(self, text: str) -> None:
+        await self.platform.until(lambda: any(text in one for one in self.heard()))
+
+    def heard(self) -> list[str]:
         rooms = [self.group, *self.directs.values()]
-        return [one for room in rooms for one in room.visible if one.author == self.platform.bot]
+        return [one.text for room in rooms for one in room.visible if one.author == self.platform.bot]
 
     async def presses(self, name: str, label: str, *, private: bool = False) -> str:
-        message = self._last[private]
-        before = message.text
+        message, room = self._last[private], self.directs[name] if private else self.group
+        before, said = message.text, len(room.visible)
         await message.press(self.people[name], label)
-        await self.platform.until(lambda: message.text != before)
-        return message.text
+
+        def answer() -> str:
+            told = room.visible[-1].text if len(room.visible) > said else ""
+            return message.text if message.text != before else told
+
+        await self.platform.until(lambda: answer() and not answer().endswith("…"))
+        return answer()
 
 
 class DiscordHouse:
@@ -161,9 +177,15 @@ class DiscordHouse:
     async def says(self, name: str, text: str) -> str:
         return (await self.channel.says(self.people[name], text)).id
 
+    async def addresses(self, name: str, text: str) -> None:
+        await self.says(name, f"{self.platform.bot.mention} {text}")
+
     async def hears(self, text: str) -> None:
+        await self.platform.until(lambda: any(text in one for one in self.heard()))
+
+    def heard(self) -> list[str]:
         rooms = [self.channel, *self.directs.values()]
-        await self.platform.until(lambda: any(text in one for room in rooms for one in room.texts))
+        return [text for room in rooms for text in room.texts]
 
     async def presses(self, name: str, label: str, *, private: bool = False) -> str:
         pressed = await self._room(name, private).press(self.people[name], self._last[private], label)

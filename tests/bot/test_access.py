@@ -42,7 +42,7 @@ from tests.fakes.telegram import FakeTelegram
 FOR_ALL = {"/privacy", "/mydata", "/forget", "/help", "/whoami", "/pair"}
 FOR_EVERYONE = {
     *("a message", "/ask", "/retry", "/continue", "/reset", "/stop", "/persona", "/system", "/model"),
-    *("/language", "/history", "/usage"),
+    *("/language", "/settings", "/history", "/usage"),
 }
 FOR_ADMINISTRATORS = {
     *("status", "stats", "settings show", "settings set", "settings reset", "when", "diagnose"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from adapters.commands import CommandSpec
 from bot import menus
 from bot.commands.registry import specs_for
+from bot.decisions import Verdict
 from bot.pairing import TRIES
-from bot.store.models import AuditRow, Broadcast, Fact, Grant
+from bot.store.models import AuditRow, Broadcast, Fact, Grant, InboxRow
 from tests.bot.conftest import Chorus
 from tests.bot.houses import ALICE, BOB, HOUSES, KEEPER, OLIVIA, House, diagnosed, pair
 from tests.fakes.discord import FakeDiscord
@@ -63,11 +65,11 @@ async def pair_is_over(chorus: Chorus) -> None:
 async def test_settings_are_shown_set_and_reset(chorus: Chorus, house: House) -> None:
     async with chorus.serving(house.platform):
         assert "needs an administrator" in await house.uses(ALICE, "admin settings show")
-        assert "temperature = - (default)" in await house.uses(KEEPER, "admin settings show")
+        assert "temperature = the model's own (default)" in await house.uses(KEEPER, "admin settings show")
         done = await house.uses(KEEPER, "admin settings set", scope="channel", key="temperature", value="0.5")
         assert "temperature is 0.5" in done
         shown = await house.uses(KEEPER, "admin settings show", what="temperature")
-        assert "channel:" in shown
+        assert "set for this channel" in shown
         assert "a number from 0 to 2" in shown
         assert "temperature = 0.5" in await house.uses(KEEPER, "admin settings show", what="channel")
         assert "Nothing is set" in await house.uses(KEEPER, "admin settings show", what="server")
@@ -143,7 +145,7 @@ async def test_whom_it_talks_to(chorus: Chorus, house: House) -> None:
         assert "only with those whom an administrator has allowed" in await house.asks(BOB, "Hello")
         assert "More" in await house.asks(ALICE, "More")
         listed = await house.uses(KEEPER, "admin access list")
-        assert f"person:{house.id_of(ALICE)} allowed" in listed
+        assert f"talk: Alice ({house.id_of(ALICE)}) allowed" in listed
         assert "I don't know whom you mean" in await house.uses(KEEPER, "admin access allow", who="nobody")
 
 
@@ -189,7 +191,7 @@ async def test_the_owner_grants_and_revokes_administration(chorus: Chorus, house
         alice = house.id_of(ALICE)
         assert "needs my owner" in await house.uses(KEEPER, "admin access grant", who=alice)
         await house.uses(OLIVIA, "admin access grant", private=True, who=alice)
-        assert "Limits that are set" in await house.uses(ALICE, "admin quota show")
+        assert "No limits are set here" in await house.uses(ALICE, "admin quota show")
         await house.uses(OLIVIA, "admin access revoke", private=True, who=alice)
         assert "needs an administrator" in await house.uses(ALICE, "admin quota show")
 
@@ -231,7 +233,9 @@ async def test_quotas(chorus: Chorus, house: House) -> None:
         await house.asks(ALICE, "One")
         await house.asks(ALICE, "Two")
         refused = await house.asks(ALICE, "Three")
-        assert refused == "The 2 messages that you may use today are used up. They renew in 12 hours."
+        assert refused == (
+            "You have used up your limit of 2 messages today. It renews in 12 hours; until then I stay quiet."
+        )
         assert "Own" in await house.asks(BOB, "Own")
         await put(f"person:{house.id_of(ALICE)}", "messages_per_day", "unlimited")
         assert "Four" in await house.asks(ALICE, "Four")
@@ -240,6 +244,53 @@ async def test_quotas(chorus: Chorus, house: House) -> None:
         assert "used up" in await house.asks(ALICE, "Five")
         now += timedelta(hours=12)
         assert "Six" in await house.asks(ALICE, "Six")
+
+
+async def test_who_has_used_up_a_limit_is_told_once_until_it_renews(chorus: Chorus, house: House) -> None:
+    now = datetime(2026, 5, 5, 12, tzinfo=UTC)
+    chorus.clock = lambda: now
+    async with chorus.serving(house.platform, quota={"messages_per_day": 1}):
+        await house.asks(ALICE, "One")
+        assert "limit of 1 message today" in await house.asks(ALICE, "Two")
+        for number in range(10):
+            await house.addresses(ALICE, f"Again {number}")
+        await passed_over(chorus, 11)
+        assert "limit of 1 message today" in await house.asks(ALICE, "And here", private=True)
+        assert "Mine" in await house.asks(BOB, "Mine")
+        now += timedelta(hours=12)
+        assert "Next day" in await house.asks(ALICE, "Next day")
+        assert "limit of 1 message today" in await house.asks(ALICE, "Two again")
+    assert len([one for one in house.heard() if "used up" in one]) == 3
+
+
+async def test_people_are_called_by_their_names(chorus: Chorus, house: House) -> None:
+    async with chorus.serving(house.platform):
+        await pair(chorus, house)
+        await house.asks(BOB, "Hello")
+        bob, olivia = house.id_of(BOB), house.id_of(OLIVIA)
+        assert f"Bob ({bob}) is banned here" in await house.uses(KEEPER, "admin ban", who=bob)
+        assert f"banned: Bob ({bob})" in await house.uses(KEEPER, "admin access list")
+        assert f"Bob ({bob}) is no longer banned" in await house.uses(KEEPER, "admin unban", who=bob)
+        assert "1 is not banned" in await house.uses(KEEPER, "admin unban", who="1")
+        listed = await house.uses(OLIVIA, "admin access list", private=True)
+        assert f"owner: Olivia ({olivia})" in listed
+
+
+async def test_a_limit_of_all_together_is_told_to_one_of_them(chorus: Chorus, house: House) -> None:
+    async with chorus.serving(house.platform):
+        await house.uses(KEEPER, "admin quota set", who="server", limit="messages_per_month", amount="1")
+        await house.asks(ALICE, "One")
+        assert "All of you here together" in await house.asks(BOB, "Two")
+        await house.addresses(ALICE, "Three")
+        await passed_over(chorus, 2)
+    assert len([one for one in house.heard() if "used up" in one]) == 1
+
+
+async def passed_over(chorus: Chorus, count: int) -> None:
+    """Returns when so many messages had found a limit reached."""
+    async with asyncio.timeout(20):
+        while await chorus.count(InboxRow.reason == Verdict.QUOTA) < count:
+            pass
 
 
 async def test_personas_are_made_changed_and_removed(chorus: Chorus, house: House) -> None:
@@ -293,6 +344,29 @@ async def test_models_are_loaded_chosen_and_unloaded(chorus: Chorus, house: Hous
         assert (await house.asks(BOB, "And now")).endswith("And now")
         stays = await house.uses(OLIVIA, "admin model unload", private=True, name="scripted")
         assert "the first one stays" in stays
+
+
+async def test_the_buttons_of_models_ask_for_the_same_rights_as_the_command(
+    chorus: Chorus, house: House
+) -> None:
+    other = chorus.models["other"] = ScriptedEngine(lambda messages: "Other says so")
+    other.model = "other"
+    async with chorus.serving(house.platform):
+        await pair(chorus, house)
+        await house.uses(OLIVIA, "admin model load", private=True, name="other")
+        allowed = house.role or f"person:{house.id_of(ALICE)}"
+        await house.uses(KEEPER, "admin access model", name="other", who=allowed)
+        assert "other\n" in await house.uses(ALICE, "model") + "\n"
+        assert "From now on other answers you" in await house.presses(ALICE, "other")
+        assert await house.asks(ALICE, "Hello") == "Other says so"
+        assert "other" not in await house.uses(BOB, "model")
+
+        await house.uses(ALICE, "model")
+        await house.uses(OLIVIA, "admin access model", private=True, name="other", who="owner")
+        assert "can't use a model called other" in await house.presses(ALICE, "other")
+        await house.uses(ALICE, "persona")
+        await house.uses(OLIVIA, "admin access command", private=True, name="persona", who="owner")
+        assert "/persona is only for those" in await house.presses(ALICE, "witty")
 
 
 async def test_news_are_asked_about_and_sent_once(chorus: Chorus, house: House) -> None:

@@ -46,7 +46,7 @@ async def test_a_channels_settings_hold_in_its_threads_unless_they_have_their_ow
         put = await thread.command(
             keeper, "chorus settings set", scope="thread", key="persona", value="witty"
         )
-        assert f"thread:{thread.id}" in (await put.answer()).text
+        assert "witty for this thread" in (await put.answer()).text
         asked = await thread.says(alice, f"{mention} Two")
         await thread.answer(to=asked, finished=lambda one: one.text.endswith("Two"))
         assert "a witty assistant" in chorus.engine.prompts[-1][0]
@@ -112,7 +112,7 @@ async def test_a_servers_administrator_sends_news_to_the_server_alone(
         await on_discord.asks(ALICE, "Hello")
         await on_discord.asks(BOB, "Hello", private=True)
         asked = await on_discord.uses(KEEPER, "admin broadcast", text="The garden opens.")
-        assert "This goes to 1 chats" in asked
+        assert "This goes to 1 chat:" in asked
         assert "on their way to 1" in await on_discord.presses(KEEPER, "Send it")
         await on_discord.hears("The garden opens.")
         assert "The garden opens." not in on_discord.directs[BOB].texts
@@ -140,7 +140,7 @@ async def test_a_topic_has_settings_of_its_own(chorus: Chorus, telegram: FakeTel
     cats, dogs = forum.topic("Cats"), forum.topic("Dogs")
     async with chorus.serving(telegram):
         done = await cats.answer(to=await cats.says(keeper, "/admin settings set thread persona witty"))
-        assert f"thread:{forum.id}/{cats.id}" in done.text
+        assert "witty for this thread" in done.text
         await cats.answer(to=await cats.says(keeper, "@chorus_bot Meow"))
         await dogs.answer(to=await dogs.says(keeper, "@chorus_bot Woof"))
     assert ["witty" in prompt[0] for prompt in chorus.engine.prompts] == [True, False]
@@ -196,7 +196,7 @@ async def test_whoever_sits_at_the_terminal_owns_the_bot(chorus: Chorus) -> None
     console = ConsoleAdapter(lines, output, commands=COMMANDS)
     async with asyncio.timeout(30):
         await App(chorus.settings(), [console], chorus.engine).run()
-    assert "persona is calm for platform:console now." in output.getvalue()
+    assert "persona is calm for this platform now." in output.getvalue()
     assert "settings set platform:console persona = calm" in output.getvalue()
     assert "a calm assistant" in chorus.engine.prompts[-1][0]
 

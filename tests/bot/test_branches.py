@@ -41,7 +41,10 @@ class Tree:
             text=text,
             created_at=NOW,
         )
-        return await history.add(self.session, message, platform_message=place)
+        self.session.add(message)
+        await self.session.flush()
+        await history.add_ref(self.session, self.conversation.id, message.id, place)
+        return message
 
     async def change(self, place: str, text: str) -> tuple[Message, Message | None] | None:
         return await branches.change(self.session, self.conversation, place, self.person, text, NOW)
@@ -53,7 +56,7 @@ class Tree:
 async def tree(session: AsyncSession) -> Tree:
     conversation = await history.conversation(session, CHAT, NOW)
     person = await history.person(session, Someone("7", "Alice"), "telegram", NOW)
-    return Tree(session, conversation, person.id)
+    return Tree(session, conversation, person)
 
 
 async def test_of_what_was_answered_together_the_rest_comes_along(chorus: Chorus) -> None:
@@ -96,7 +99,7 @@ async def test_only_ones_own_questions_change(chorus: Chorus) -> None:
         await chat.answers("11", "First", question)
         stranger = await history.person(session, Someone("8", "Bob"), "telegram", NOW)
         mine = chat.person
-        chat.person = stranger.id
+        chat.person = stranger
         assert await chat.change("10", "Other") is None
         chat.person = mine
         assert await chat.change("11", "Other") is None, "an answer is no question"

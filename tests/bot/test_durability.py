@@ -18,7 +18,8 @@ from bot.backlog import Backlog
 from bot.housekeeping import Housekeeper
 from bot.store import inbox, outbox, upkeep
 from bot.store.models import InboxRow, InboxState, Message, OutboxRow
-from bot.store.session import Database, newest_schema
+from bot.store.schema import newest_schema
+from bot.store.session import Database
 from tests.bot.conftest import Chorus
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.engine import ScriptedEngine

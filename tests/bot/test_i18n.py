@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 
 from adapters.discord.commands import payloads
 from bot.commands.registry import COMMANDS, specs_for
-from bot.i18n import DEFAULT, LANGUAGES, _, catalogue_file, nearest, speaking, translations
+from bot.i18n import DEFAULT, LANGUAGES, _, _n, catalogue_file, nearest, speaking, translations
 from bot.locales.extract import CODE, marked, updated, written
 from tests.bot.conftest import Chorus
 from tests.fakes.discord import FakeDiscord
@@ -25,19 +25,29 @@ from tests.fakes.telegram import FakeTelegram
 OTHERS = [tag for tag in LANGUAGES if tag != DEFAULT]
 
 ALIKE = {
-    "es": {"No", "{count} tokens"},
-    "fr": {"Messages", "{count} messages", "{count} minutes", "{count} tokens"},
+    "es": {"No", "{count} token", "{count} tokens"},
+    "fr": {
+        "Messages",
+        *("{count} message", "{count} messages"),
+        *("{count} minute", "{count} minutes"),
+        *("{count} token", "{count} tokens"),
+    },
 }
 """Translations that happen to read as the English text does."""
 
 
 def catalogue(tag: str) -> Catalog:
     with catalogue_file(tag).open("rb") as content:
-        return read_po(content, ignore_obsolete=False)
+        return read_po(content, locale=tag, ignore_obsolete=False)
 
 
-def translated(tag: str) -> Mapping[str, str]:
-    return {str(message.id): str(message.string) for message in catalogue(tag) if message.id}
+def translated(tag: str) -> Iterator[tuple[str, str]]:
+    """Each text with its translation, and each text for many with its translation in every form."""
+    for message in catalogue(tag):
+        if isinstance(message.id, tuple):
+            yield from ((message.id[1], string) for string in message.string)
+        elif message.id:
+            yield message.id, str(message.string)
 
 
 # The catalogues
@@ -45,9 +55,8 @@ def translated(tag: str) -> Mapping[str, str]:
 
 @pytest.mark.parametrize("tag", OTHERS)
 def test_every_text_has_a_translation_and_every_translation_its_text(tag: str) -> None:
-    there = translated(tag)
-    assert set(marked()) - {text for text, string in there.items() if string} == set(), "run `make texts`"
-    assert set(there) - set(marked()) == set(), "run `make texts`"
+    assert {message.id for message in catalogue(tag) if message.id} == set(marked()), "run `make texts`"
+    assert [text for text, string in translated(tag) if not string] == []
     assert [message.id for message in catalogue(tag) if message.id and message.fuzzy] == []
     assert dict(catalogue(tag).obsolete) == {}
 
@@ -59,7 +68,7 @@ def test_a_catalogue_is_as_make_texts_writes_it(tag: str) -> None:
 
 @pytest.mark.parametrize("tag", OTHERS)
 def test_translations_keep_placeholders_commands_and_marks(tag: str) -> None:
-    for text, string in translated(tag).items():
+    for text, string in translated(tag):
         assert _placeholders(string) == _placeholders(text), string
         assert _commands(string) >= _commands(text), string
         assert [string.count(mark) for mark in "*`\n"] == [text.count(mark) for mark in "*`\n"], string
@@ -75,7 +84,13 @@ def _commands(text: str) -> set[str]:
 
 @pytest.mark.parametrize("tag", OTHERS)
 def test_nothing_is_left_in_english(tag: str) -> None:
-    assert {text for text, string in translated(tag).items() if string == text} == ALIKE.get(tag, set())
+    alike: set[str] = set()
+    for message in catalogue(tag):
+        if isinstance(message.id, tuple):
+            alike |= {*message.id} & {*message.string}
+        elif message.id and message.id == message.string:
+            alike.add(message.id)
+    assert alike == ALIKE.get(tag, set())
 
 
 def test_new_texts_come_in_old_ones_go_and_translations_stay() -> None:
@@ -86,26 +101,39 @@ def test_new_texts_come_in_old_ones_go_and_translations_stay() -> None:
     assert content == 'msgid "30 % of {count}"\nmsgstr ""\n\nmsgid "Yes"\nmsgstr "Ja"\n\n'
 
 
+def test_a_text_with_a_number_has_all_the_forms_of_its_language() -> None:
+    apples = ("{count} apple", "{count} apples")
+    known = Catalog("ru")
+    known.add(apples, ("яблоко", "яблока", "яблок"))
+    content = written(updated(known, [apples])).decode()
+    assert content.endswith('msgstr[0] "яблоко"\nmsgstr[1] "яблока"\nmsgstr[2] "яблок"\n\n')
+    assert written(updated(Catalog("zh"), [apples])).decode().count("msgstr[") == 1
+    once = Catalog("ru")
+    once.add(apples[0], "яблоко")
+    assert "яблоко" not in written(updated(once, [apples])).decode(), "one form is not three"
+
+
 def test_marked_texts_are_found(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text('A = N_("Later")\ndef f(): return _("Now " "and {then}").format(then=1)')
     (tmp_path / "two.py").write_text('def g(): return other("Not this") + _("Later")')
-    assert marked(tmp_path) == ["Later", "Now and {then}"]
+    (tmp_path / "three.py").write_text('def h(n): return _n("{n} day", "{n} days", n)')
+    assert marked(tmp_path) == ["Later", "Now and {then}", ("{n} day", "{n} days")]
 
 
 def test_marks_are_where_they_can_work() -> None:
     """Outside of functions `_` would translate once and for all; what is put together can't be found."""
     wrong = []
-    for file in CODE.rglob("*.py"):
+    for file in (file for folder in CODE for file in folder.rglob("*.py")):
         for call, within in _calls(ast.parse(file.read_text(encoding="utf-8"))):
-            early = call.func.id == "_" and not within
-            if early or isinstance(call.args[0], ast.JoinedStr | ast.BinOp):
+            early = call.func.id in ("_", "_n") and not within
+            if early or any(isinstance(text, ast.JoinedStr | ast.BinOp) for text in call.args[:2]):
                 wrong.append(f"{file}:{call.lineno}")
     assert wrong == []
 
 
 def _calls(node: ast.AST, within: bool = False) -> Iterator[tuple[Any, bool]]:
-    """Calls of `_` and `N_`, and whether each stands within a function's body."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("_", "N_"):
+    """Calls of `_`, `_n` and `N_`, and whether each stands within a function's body."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("_", "_n", "N_"):
         yield node, within
     for name, value in ast.iter_fields(node):
         inner = within or (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and name == "body")
@@ -134,6 +162,25 @@ def test_a_language_is_spoken_within_and_no_longer() -> None:
             assert _("Stopped.") == "Stopped."
         assert _("Stopped.") == "Gestoppt."
     assert _("Stopped.") == "Stopped."
+
+
+@pytest.mark.parametrize(
+    ("tag", "days"),
+    [
+        ("en", ["0 days", "1 day", "2 days", "5 days", "21 days"]),
+        ("de", ["0 Tagen", "1 Tag", "2 Tagen", "5 Tagen", "21 Tagen"]),
+        ("es", ["0 días", "1 día", "2 días", "5 días", "21 días"]),
+        ("fr", ["0 jour", "1 jour", "2 jours", "5 jours", "21 jours"]),
+        ("ru", ["0 дней", "1 день", "2 дня", "5 дней", "21 день"]),
+        ("zh", ["0 天", "1 天", "2 天", "5 天", "21 天"]),
+    ],
+)
+def test_numbers_are_told_as_each_language_has_it(tag: str, days: list[str]) -> None:
+    with speaking(tag):
+        told = [_n("{count} day", "{count} days", count).format(count=count) for count in (0, 1, 2, 5, 21)]
+        assert told == days
+        assert _n("{count} gnu", "{count} gnus", 1) == "{count} gnu", "nobody has translated that"
+        assert _n("{count} gnu", "{count} gnus", 2) == "{count} gnus"
 
 
 def test_what_has_no_translation_stays_as_it_is() -> None:

@@ -76,11 +76,28 @@ async def test_who_one_is_in_a_server_with_its_roles(chorus: Chorus) -> None:
     assert f"Your roles: `{gardener.id}`" in told
 
 
+async def test_commands_are_called_as_the_platform_calls_them(chorus: Chorus, talk: Talk) -> None:
+    root = "chorus" if talk.platform == "discord" else "admin"
+    async with chorus.serving(talk.server):
+        assert "/pair - " in talk.text_of(await talk.uses("help"))
+        refused = talk.text_of(await talk.uses("admin status"))
+        assert refused.startswith(f"/{root} status needs my owner here")
+    await own(chorus, talk)
+    async with chorus.serving(talk.server):
+        told = talk.text_of(await talk.uses("help"))
+        assert "/pair - " not in told, "there is an owner"
+        assert f"/help {root} lists them" in told
+        listed = talk.text_of(await talk.uses("help", command=root))
+        assert f"/{root} status - How I am doing" in listed
+        nobody = talk.text_of(await talk.uses("admin access approve", code="abc"))
+        assert f"/{root} access list shows who does" in nobody
+
+
 async def test_what_one_has_used_and_may_use(chorus: Chorus, talk: Talk) -> None:
     async with chorus.serving(talk.server, quota={"messages_per_day": 50}):
         await talk.answer(await talk.says("Hello"), lambda text: text == "You said: Hello")
         told = talk.text_of(await talk.uses("usage"))
-    assert "Today you have used 1 messages and " in told
+    assert "Today you have used 1 message and " in told
     assert "you: 1 of 50 messages a day, anew in" in told
 
 
@@ -96,16 +113,16 @@ async def test_how_the_bot_fares(chorus: Chorus, talk: Talk) -> None:
         told = talk.text_of(await talk.uses("admin status"))
     assert "I have been running for" in told
     assert "Model scripted: 0 answers under way" in told
-    assert "0 not delivered" in told
+    assert "not delivered: 0" in told
 
 
 async def test_statistics_with_a_picture(chorus: Chorus, talk: Talk) -> None:
     await own(chorus, talk)
     async with chorus.serving(talk.server):
         await talk.answer(await talk.says("Hello"), lambda text: text == "You said: Hello")
-        shown = await talk.uses("admin stats", lambda text: "messages" in text, days="7")
+        shown = await talk.uses("admin stats", lambda text: "message" in text, days="7")
         assert "The last 7 days:" in talk.text_of(shown)
-        assert "1 messages" in talk.text_of(shown)
+        assert "1 message\n" in talk.text_of(shown)
         name, content = talk.file_of(shown)
     assert name == "stats.png"
     assert content.startswith(PNG)

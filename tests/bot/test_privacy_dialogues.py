@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import inference
 from bot.store.models import Base, Message, SummaryRow
 from bot.summaries import WISH
 from inference import ChatMessage
@@ -96,6 +99,52 @@ async def test_what_is_not_said_again_leaves_no_name_either(
     left = stored_bytes(tmp_path)
     assert b"Quentin" not in left
     assert b"Hello" not in left
+
+
+async def test_a_limit_is_not_escaped_by_being_forgotten(chorus: Chorus, talk: Talk) -> None:
+    async with chorus.serving(talk.server, quota={"messages_per_day": 1}):
+        await talk.answer(await talk.says("Hello"), lambda text: text == "You said: Hello")
+        again = await talk.presses(
+            await talk.uses("forget"), "Delete everything", lambda text: "Really everything?" in text
+        )
+        await talk.presses(again, "Yes, for good", lambda text: "for how much you have used" in text)
+        assert "limit of 1 message today" in talk.text_of(await talk.answer(await talk.says("Hello anew")))
+        assert "Today you have used 1 message and" in talk.text_of(await talk.uses("usage"))
+        assert "you: 1 of 1 message a day" in talk.text_of(await talk.uses("usage"))
+
+
+async def test_what_the_model_computed_of_a_forgotten_conversation_is_on_no_disk(
+    chorus: Chorus, tiny_model: Path, tmp_path: Path
+) -> None:
+    def topics() -> set[str]:
+        return {file.stem.partition("-")[2] for file in (tmp_path / "spill").rglob("*.safetensors")}
+
+    def engine() -> Any:
+        return inference.open_engine(str(tiny_model), dtype="float32", spill_folder=tmp_path / "spill")
+
+    short = {"model": {"max_tokens": 5}, "persona": {"prompt": "Hi"}}
+    async with FakeTelegram() as telegram:
+        alice, bob = OnTelegram(telegram, name="Alice"), OnTelegram(telegram, name="Bob")
+        chorus.engine = engine()
+        async with chorus.serving(telegram, **short):
+            for who in (alice, bob):
+                await who.answer(await who.says(f"I am {who.person.name}, and I like the quick brown fox"))
+        assert len(topics()) == 2, "both conversations are kept"
+
+        chorus.engine = engine()
+        async with chorus.serving(telegram, **short):
+            asked = await alice.presses(
+                await alice.uses("forget"), "Delete everything", lambda text: "Really everything?" in text
+            )
+            await alice.presses(asked, "Yes, for good", lambda text: "forgotten you" in text)
+            async with asyncio.timeout(20):
+                while len(topics()) > 1:
+                    await asyncio.sleep(0)
+        chorus.engine = engine()
+        async with chorus.serving(telegram, **short):
+            await bob.answer(await bob.says("Do you still know?"))
+            assert chorus.engine.stats().restored_blocks > 0, "Bob's is there as before"
+        assert len(topics()) == 1
 
 
 async def test_the_words_of_others_remain(chorus: Chorus) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.types import ChatRef, Standing
 from bot.access import Actor, Place
+from bot.amounts import duration
 from bot.config import load_settings
-from bot.quotas import LIMITS, UNLIMITED, Quotas, duration
+from bot.quotas import LIMITS, UNLIMITED, Quotas
 from bot.store import usage
 from bot.store.session import Database
 from bot.store.usage import Account, Period, Used, window
@@ -54,7 +55,7 @@ async def test_the_message_above_the_limit_is_refused_until_the_window_is_over(d
         reached = await limits.reserve(session, "c", ALICE, HOME, 100, NOON)
         assert reached is not None
         assert reached.renews == NOON.replace(second=0) + timedelta(minutes=1)
-        assert "2 messages that you may use this minute" in reached.text(NOON)
+        assert "used up your limit of 2 messages this minute. It renews in 30 seconds" in reached.text(NOON)
         assert await limits.reserve(session, "c", BOB, HOME, 100, NOON) is None
         assert await limits.reserve(session, "d", ALICE, HOME, 100, reached.renews) is None
 
@@ -140,7 +141,7 @@ async def test_a_servers_limit_is_for_all_in_it_together(database: Database) -> 
         assert await limits.reserve(session, "b", BOB, HOME, 100, NOON) is None
         reached = await limits.reserve(session, "c", ALICE, HOME, 100, NOON)
         assert reached is not None
-        assert "150 tokens that all of you here may use this month" in reached.text(NOON)
+        assert "All of you here together have used up the limit of 150 tokens" in reached.text(NOON)
         assert await limits.reserve(session, "d", ALICE, AWAY, 100, NOON) is None
 
 
@@ -154,8 +155,9 @@ async def test_what_is_long_past_is_forgotten_and_what_still_counts_is_not(datab
         assert await usage.charged(session, "b")
         assert await used(session, account, Period.MONTH) == Used(1, 10)
         assert await used(session, account, Period.MONTH, NOON - timedelta(days=100)) == Used()
-        await usage.forget_person(session, "discord", "7")
-        assert await used(session, account, Period.MONTH) == Used()
+        await usage.prune(session, NOON + timedelta(days=1))
+        assert await used(session, account, Period.DAY) == Used(), "the day is over"
+        assert await used(session, account, Period.MONTH) == Used(1, 10)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_windows_follow_the_calendar(now: datetime, period: Period, ends: dateti
 
 
 def test_a_wait_is_never_told_shorter_than_it_is() -> None:
-    assert duration(0.2) == "1 seconds"
+    assert duration(0.2) == "1 second"
     assert duration(59.9) == "60 seconds"
     assert duration(100) == "2 minutes"
     assert duration(6 * 3600) == "6 hours"

@@ -13,7 +13,8 @@ from bot import i18n, plots
 from bot.plots import NoPlots, picture_of
 from bot.stats import Channel, Stats, collect
 from bot.store import history
-from bot.store.models import Conversation, Feedback, Message
+from bot.store.history import New
+from bot.store.models import Feedback
 from bot.store.session import Database
 from tests.bot.conftest import Chorus
 
@@ -32,24 +33,21 @@ async def seed(database: Database) -> None:
             ("c", None, "Alice", 40, 9.0),
         ):
             at = NOW - timedelta(days=day)
-            place: Conversation = await history.conversation(session, ChatRef("telegram", chat), at, server)
+            place = await history.head(session, ChatRef("telegram", chat), at, server)
             who = await history.person(session, Someone(person, person), "telegram", at)
-            question = Message(
-                conversation_id=place.id, person_id=who.id, role="user", text="?", created_at=at
-            )
-            await history.add(session, question)
-            answer = Message(
-                conversation_id=place.id,
-                parent_id=question.id,
-                role="assistant",
-                text="!",
-                created_at=at,
+            asked = New(place.conversation_id, "user", "?", at, person_id=who)
+            answer = New(
+                place.conversation_id,
+                "assistant",
+                "!",
+                at,
+                parent_id=await history.add(session, asked),
                 prompt_tokens=90,
                 output_tokens=10,
                 first_token=first_token,
             )
-            await history.add(session, answer)
-            session.add(Feedback(message_id=answer.id, person_id=who.id, good=day == 0, given_at=at))
+            said = await history.add(session, answer)
+            session.add(Feedback(message_id=said, person_id=who, good=day == 0, given_at=at))
 
 
 async def counted(chorus: Chorus, **scope: str) -> Stats:
@@ -115,8 +113,10 @@ async def test_without_matplotlib_there_is_no_picture(
 async def test_a_script_that_the_font_lacks_gives_way_to_english(
     chorus: Chorus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue = {"Messages": "消息"}
-    monkeypatch.setattr(i18n, "_catalogue", lambda language: catalogue if language == "zh" else {})
+    texts = {"zh": {"Messages": "消息"}}
+    monkeypatch.setattr(
+        i18n, "_catalogue", lambda language: i18n.Catalogue(texts.get(language, {}), {}, lambda _count: 0)
+    )
     stats = await counted(chorus)
     with i18n.speaking("zh"):
         assert i18n._("Messages") == "消息"

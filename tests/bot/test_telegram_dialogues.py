@@ -11,10 +11,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import texts
+from bot.generation import PATIENCE
 from bot.store import history
 from bot.store.history import Said
 from bot.store.models import InboxRow, InboxState, Message, OutboxRow, OutboxState, Placeholder
-from bot.turn import PATIENCE
 from inference import EngineUnavailable, Overloaded
 from tests.bot.conftest import Chorus
 from tests.fakes.engine import ScriptedEngine
@@ -232,7 +232,7 @@ async def test_a_model_that_stays_busy_is_said_in_the_end(chorus: Chorus, telegr
     chorus.engine.failures.extend([Overloaded(40, 0.01)] * PATIENCE + [Overloaded(40, 12.4)])
     async with chorus.serving(telegram):
         answer = await dm.answer(to=await dm.says(alice, "Hello"))
-        assert "about 12 seconds" in answer.text
+        assert "about 13 seconds" in answer.text
 
 
 async def test_a_message_longer_than_the_context_is_refused_with_numbers(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +28,7 @@ class ScriptedEngine:
         self.context_length = context_length
         self.requests: list[Request] = []
         self.failures: list[Exception] = []
+        self.forgotten: list[str] = []  # topics
         self._answer = answer or (lambda messages: f"You said: {messages[-1].content}")
         self._go = asyncio.Event()
         self._go.set()
@@ -81,6 +82,9 @@ class ScriptedEngine:
             return False
         self._running[request_id].set()
         return True
+
+    def forget(self, topics: Collection[str]) -> None:
+        self.forgotten.extend(topics)
 
     async def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         return sum(1 + len(one.content.split()) for one in messages)

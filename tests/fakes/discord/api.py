@@ -247,7 +247,10 @@ class Api:
             raise ApiError(404, 10062, "Unknown interaction")
         if invocation.acknowledged_after is not None:
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
-        invocation.acknowledged_after = request.at - invocation.made_at
+        waited = request.at - invocation.made_at
+        if self._platform.patience is not None and waited > self._platform.patience:
+            raise ApiError(404, 10062, "Unknown interaction")
+        invocation.acknowledged_after = waited
         data = request.body.get("data") or {}
         if request.body["type"] == SHOW_PROPOSALS:
             invocation.proposals = [choice["value"] for choice in data["choices"]]

@@ -84,6 +84,7 @@ class FakeDiscord:
         self.requests: list[Request] = []
         self.violations: list[str] = []
         self.down = False  # while it is, every request of the API fails
+        self.patience: float | None = None  # seconds in which to acknowledge an interaction; Discord's are 3
         self.invocations: dict[str, Invocation] = {}
         self.gateway = Gateway(
             self.token,

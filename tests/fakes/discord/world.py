@@ -49,6 +49,7 @@ class Platform(Protocol):
     bot: Person
     invocations: dict[str, Invocation]
     application_id: str
+    patience: float | None
 
     @property
     def cdn_url(self) -> str:
@@ -459,6 +460,7 @@ class Server:
     held: dict[str, list[str]] = field(default_factory=dict)  # the roles that people hold, by ids
     gone: set[str] = field(default_factory=set)  # people who left
     joined_at: str = field(default_factory=timestamp)  # when the bot came
+    locale: str = "en-US"
 
     def __post_init__(self) -> None:
         own = Role(self.platform.bot.name, bot=self.platform.bot.id)  # made with the bot's invitation
@@ -520,7 +522,7 @@ class Server:
             "stage_instances": [],
             "guild_scheduled_events": [],
             "premium_tier": 0,
-            "preferred_locale": "en-US",
+            "preferred_locale": self.locale,
             "verification_level": 0,
             "default_message_notifications": 0,
             "explicit_content_filter": 0,
@@ -604,5 +606,5 @@ class Invocation:
         if channel.server is None:
             return data | {"context": 1, "user": self.author.payload()}
         member = {"user": self.author.payload(), **channel.server.member(self.author), "permissions": "0"}
-        guild = {"id": channel.server.id, "locale": "en-US", "features": []}
+        guild = {"id": channel.server.id, "locale": channel.server.locale, "features": []}
         return data | {"context": 0, "guild_id": channel.server.id, "guild": guild, "member": member}
