@@ -1,7 +1,7 @@
 """What the platforms' libraries cost by themselves: discord.py and python-telegram-bot, answering at once.
 
-No database, no order, no guarantees: each message is answered by one send, as a beginner's bot does it. No
-bot that is built upon these libraries can be quicker. `benchmarks.pipeline --bare` runs it instead.
+No database, no order, no guarantees: each message is answered by one send, over the connections that the bot
+has. No bot that is built upon these libraries can be quicker. `benchmarks.pipeline --bare` runs it instead.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from discord.http import Route
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 from telegram import Bot, Update
-from telegram.request import HTTPXRequest
 
+from adapters.telegram.http import Http
 from benchmarks.instant import Place
 
 
@@ -36,8 +36,8 @@ async def echo_on_telegram(place: Place) -> None:
         place.telegram_token,
         base_url=place.telegram_api,
         base_file_url=place.telegram_file,
-        request=HTTPXRequest(connection_pool_size=256),
-        get_updates_request=HTTPXRequest(connection_pool_size=1),
+        request=Http(connections=100),
+        get_updates_request=Http(connections=1),
     )
     offset: int | None = None
 
@@ -58,7 +58,8 @@ async def serve(place: Place) -> None:
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(place.discord_gateway)
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
-    async with Echo(intents=discord.Intents(dm_messages=True, message_content=True)) as client:
+    intents = discord.Intents(dm_messages=True, message_content=True)
+    async with Echo(intents=intents, allowed_mentions=discord.AllowedMentions.none()) as client:
         echoing = [
             asyncio.create_task(client.start(place.discord_token)),
             asyncio.create_task(echo_on_telegram(place)),

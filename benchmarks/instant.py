@@ -22,7 +22,7 @@ from typing import Self
 from adapters.discord import DiscordAdapter
 from adapters.telegram import TelegramAdapter
 from adapters.telegram.budget import Limits
-from bot.app import App
+from bot.app import App, collect_seldom
 from bot.commands import COMMANDS
 from bot.config import load_settings
 from inference import ChatMessage, Delta, Finished, FinishReason, Request, Usage
@@ -122,7 +122,7 @@ async def serve(place: Place) -> None:
             limits=Limits(a_second=MUCH, a_second_in_private=MUCH, a_minute_in_group=MUCH),
         ),
     ]
-    app = App(settings, adapters, InstantEngine(place.pause))
+    app = App(settings, adapters, InstantEngine(place.pause), on_open=collect_seldom)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.stop)
     await app.run()
 

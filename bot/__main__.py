@@ -294,7 +294,7 @@ def _serve(
 ) -> None:
     """Run the application until it ends, is interrupted or told to stop; exit code 0 then."""
     from bot import logs
-    from bot.app import App, NothingToServe
+    from bot.app import App, NothingToServe, collect_seldom
     from bot.config import data_folder
     from bot.store.errors import DatabaseError
     from inference import ModelNotFound, open_engine
@@ -327,11 +327,15 @@ def _serve(
         def open_model(name: str) -> AbstractAsyncContextManager[Engine]:
             return open_engine(name, **options)
 
+        def on_open() -> None:
+            progress("")
+            collect_seldom()
+
         app = App(
             settings,
             adapters,
             engine,
-            on_open=lambda: progress(""),
+            on_open=on_open,
             open_model=open_model,
             announce=_show_code if terminal_log else None,
         )

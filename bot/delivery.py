@@ -21,7 +21,6 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.base import Adapter
@@ -85,7 +84,7 @@ class Preview:
         self._capabilities = adapter.capabilities(chat)
         self.messages = list(messages)
         self._shown: dict[int, Part] = {}
-        self._text = ""
+        self._text: Callable[[], str] = str
         self._news = asyncio.Event()
         self._ending = asyncio.Event()
         self._beginning: asyncio.TimerHandle | None = None
@@ -113,8 +112,8 @@ class Preview:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def show(self, text: str) -> None:
-        """The answer so far."""
+    def show(self, text: Callable[[], str]) -> None:
+        """The answer so far; it is asked for when it is shown, which is seldom."""
         self._text = text
         self._news.set()
 
@@ -131,9 +130,10 @@ class Preview:
             self._news.clear()
             if self._ending.is_set():
                 return
-            pause = interval * (1 + len(self._text) / SLOWER_EVERY / 2)
+            text = self._text()
+            pause = interval * (1 + len(text) / SLOWER_EVERY / 2)
             try:
-                await self._update()
+                await self._update(text)
             except RateLimited as limited:
                 pause = max(pause, limited.retry_after)
             except (Forbidden, NotFound, InDoubt) as error:  # in doubt: another would stand beside it
@@ -153,8 +153,8 @@ class Preview:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _update(self) -> None:
-        parts = self._adapter.parts(self._text)
+    async def _update(self, text: str) -> None:
+        parts = self._adapter.parts(text)
         if self._capabilities.drafts:
             if parts:
                 await self._adapter.draft(self._chat, draft_number(self._key), parts[-1].text)
@@ -295,21 +295,15 @@ class OutboxWorker:
                 if len(deliveries) == outbox.AT_ONCE:  # there may be more
                     queue.news = True
                 for delivery in deliveries:
-                    if not self._closing:
+                    if delivery.begun or not self._closing:
                         await self._deliver(delivery)
         finally:
             del self._queues[platform, chat]
             queue.empty.set()
 
     async def _next(self, platform: str, chat: str) -> list[Delivery]:
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return await self._database.look(lambda session: outbox.next_for(session, platform, chat))
-            except SQLAlchemyError as error:
-                log.info("the outbox of %s %s can't be read: %s", platform, chat, error)
-            await self._sleep(pause.total_seconds())
-            pause = min(pause * 2, LONGEST_PAUSE)
+        repeatable = self._adapters[platform].capabilities(ChatRef(platform, chat)).idempotent_send
+        return await self._write(partial(outbox.take, platform=platform, chat=chat, repeatable=repeatable))
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Repeat one delivery until it is made or can never be."""
@@ -345,7 +339,8 @@ class OutboxWorker:
         adapter = self._adapters[delivery.chat.platform]
         if outgoing.action is not Action.SEND or adapter.capabilities(delivery.chat).idempotent_send:
             return delivery
-        await self._write(partial(outbox.mark_sending, delivery=delivery))
+        if not delivery.begun:
+            await self._write(partial(outbox.mark_sending, delivery=delivery))
         begun = replace(delivery, outgoing=replace(outgoing, part=opening(outgoing.part)))
         while True:
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 from adapters.types import ChatRef, CommandInvoked, MessageCreated, MessageEdited, MessageRef
 from bot import prompt, texts, thinking
@@ -107,7 +108,8 @@ class Generation:
             try:
                 return await self._stream(request, preview, engine, scoped)
             except Overloaded as busy:
-                preview.show(texts.place_in_queue(busy.waiting + 1, busy.retry_after))
+                place = texts.place_in_queue(busy.waiting + 1, busy.retry_after)
+                preview.show(lambda place=place: place)  # type: ignore[misc]
                 await self._wait(chat, busy.retry_after)
         return await self._stream(request, preview, engine, scoped)
 
@@ -135,7 +137,7 @@ class Generation:
                         text += output.text
                         if scoped.stream:
                             show = scoped.show_thinking
-                            preview.show(thinking.shown(text, ended=False, show_thinking=show))
+                            preview.show(partial(thinking.shown, text, ended=False, show_thinking=show))
                     case Finished():
                         return text, output
         raise AssertionError("an engine's stream ends with Finished")

@@ -8,8 +8,8 @@ idle connections are given up before Telegram closes them. Repeating an edit is 
 Menus of buttons (`adapters.telegram.commands.page`) are answered from here, without the application: they
 need nothing but the commands. One that a crash swallows has to be asked for again.
 
-The libraries below write the token or people's words to their debug logs (python-telegram-bot its base URL
-and every payload, httpx every URL), so that their loggers are kept at WARNING.
+python-telegram-bot writes the token and people's words to its debug log (its base URL and every payload), so
+that its loggers are kept at WARNING.
 
 Knows nothing of histories, prompts or what is answered.
 """
@@ -86,6 +86,7 @@ log = logging.getLogger(__name__)
 API_URL = "https://api.telegram.org/bot"
 FILE_URL = "https://api.telegram.org/file/bot"
 LARGEST_DOWNLOAD = 20 * 2**20  # bytes; getFile refuses more (Bot API, getFile)
+CONNECTIONS = 100  # at once; a request waits for a free one
 LONGEST_CAPTION = 1024  # UTF-16 units (Bot API, sendDocument)
 TYPING_INTERVAL = 4.5  # seconds; Telegram shows an action for 5 (Bot API, sendChatAction)
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -120,19 +121,16 @@ class TelegramAdapter:
             raise Misconfigured(
                 "CHORUS_TELEGRAM__TOKEN is not a token from @BotFather: those look like 123456:ABC-def"
             )
-        for library in ("httpx", "httpcore", "telegram"):
-            logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger("telegram").setLevel(logging.WARNING)
         seconds = timeout.total_seconds()
         self._token = token
-        self._request = Request(
-            connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds, pool_timeout=seconds
-        )
+        self._request = Request(connections=CONNECTIONS, timeout=seconds)
         self._bot = Bot(
             token,
             base_url=api_url or API_URL,
             base_file_url=file_url or FILE_URL,
             request=self._request,
-            get_updates_request=PollingRequest(connection_pool_size=1),
+            get_updates_request=PollingRequest(connections=1),
         )
         self._commands = commands
         self._published: Sequence[CommandSpec] | None = None  # what the menus show

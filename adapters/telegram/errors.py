@@ -28,7 +28,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import httpx
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -50,6 +49,7 @@ from adapters.errors import (
     Rejected,
     Unreachable,
 )
+from adapters.telegram.http import Lost, NotSent
 
 # python-telegram-bot's switch for `retry_after` as a timedelta, which its next major version will always
 # give; without it each reading warns.
@@ -67,14 +67,7 @@ _GONE = (
 )
 _NO_MEMBER = ("user not found", "participant_id_invalid", "user_id_invalid", "member not found")
 # Raised before anything of a request is written; a client that is closed raises RuntimeError.
-_NEVER_LEFT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    RuntimeError,
-)
+_NEVER_LEFT = (NotSent, RuntimeError)
 _FORBIDDEN = (
     "not enough rights",
     "have no rights",
@@ -176,7 +169,8 @@ def _unanswered(error: TelegramError) -> Unreachable:
     if isinstance(error, TimedOut):
         return InDoubt("Telegram did not answer in time; it may have acted all the same")
     if cause is not None:
-        lost = f"Telegram's answer was lost ({type(cause).__name__}); it may have acted all the same"
+        reason = str(cause) if isinstance(cause, Lost) else type(cause).__name__
+        lost = f"Telegram's answer was lost ({reason}); it may have acted all the same"
         return InDoubt(lost)
     return Unreachable(f"Telegram can't be reached: {error.message}")
 

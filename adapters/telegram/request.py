@@ -1,4 +1,4 @@
-"""The connections to the Bot API: python-telegram-bot's, with what it lacks.
+"""What the Bot API answers: no more of it is read than is needed, and no update keeps the others from it.
 
 Knows nothing of chats or messages.
 """
@@ -6,60 +6,42 @@ Knows nothing of chats or messages.
 from __future__ import annotations
 
 import json
-import logging
 import re
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 
-import httpx
 from telegram import Update
 from telegram.error import NetworkError
-from telegram.request import HTTPXRequest
 
-from adapters.errors import Unreachable
-
-log = logging.getLogger(__name__)
+from adapters.telegram.http import Http
 
 UNREADABLE = "unreadable"
 """The field of an update that stands for one that can't be read: what came, and why it can't be."""
 
+_PLACE = ("message_id", "date", "chat")  # what python-telegram-bot wants of a message
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')  # or a string, in which they count for nothing
 _UPDATE_ID = re.compile(r'"update_id"\s*:\s*(\d+)')
 _UPDATE_DEPTH = 3  # brackets that stand open in an update: the answer's, the list's, its own
 
 
-# httpcore looks for this module with every lock that it takes. One that is known to be absent costs nothing.
-if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
+class Request(Http):
+    """The connections for all but getUpdates.
+
+    Telegram tells of a message that was sent or edited all that there is to it, and python-telegram-bot would
+    make objects of it. Where the message stands is all that anyone asks.
+    """
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        answer = Http.parse_json_payload(payload)
+        result = answer.get("result") if isinstance(answer, dict) else None
+        if isinstance(result, dict) and "message_id" in result:
+            answer["result"] = {name: result[name] for name in _PLACE if name in result}
+        return answer
 
 
-class Request(HTTPXRequest):
-    """The connections for all but getUpdates. Those that were idle for 5 seconds are not used again (httpx's
-    default): a request on a connection that Telegram is just closing would leave its sender in doubt."""
-
-    async def fetch(self, url: str, limit: int) -> bytes | None:
-        """What lies at an address, or its beginning if that is more than `limit` bytes; None if there is
-        nothing. Raises Unreachable. The address holds the token: no error repeats it."""
-        try:
-            async with self._client.stream("GET", url) as response:
-                if response.status_code >= 500:
-                    raise Unreachable(f"Telegram is in trouble ({response.status_code})")
-                if response.status_code != 200:
-                    return None
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) >= limit:
-                        break
-                return bytes(content[:limit])
-        except httpx.HTTPError as error:
-            raise Unreachable(f"the file could not be fetched ({type(error).__name__})") from None
-
-
-class PollingRequest(HTTPXRequest):
+class PollingRequest(Http):
     """The connection for getUpdates.
 
     One update that python-telegram-bot can't read would make the whole batch unreadable, again and again.
@@ -70,7 +52,7 @@ class PollingRequest(HTTPXRequest):
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
         try:
-            answer = HTTPXRequest.parse_json_payload(payload)
+            answer = Http.parse_json_payload(payload)
             if not isinstance(answer, dict):
                 raise NetworkError("the answer is no object")
             if answer.get("ok"):

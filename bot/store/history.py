@@ -213,7 +213,9 @@ async def branch(session: AsyncSession, tip: int) -> Sequence[Said]:
 
 def _read(text: str, attached: str | None) -> str:
     """What the model reads of a message."""
-    return "\n\n".join(part for part in (text, attached) if part)
+    if not attached:
+        return text
+    return f"{text}\n\n{attached}" if text else attached
 
 
 async def prune(session: AsyncSession, after: int, before: datetime, most: int) -> int | None:

@@ -51,7 +51,7 @@ class Outgoing:
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A stored Outgoing. `message_id` is the history's message that it shows, if any. `in_doubt`: a send of
-    it was under way when the process that made it ended."""
+    it was under way when the process that made it ended; `begun`: it is marked as being sent."""
 
     id: int
     chat: ChatRef
@@ -59,6 +59,7 @@ class Delivery:
     outgoing: Outgoing
     message_id: int | None
     in_doubt: bool = False
+    begun: bool = False
 
 
 AT_ONCE = 10  # messages of a chat that are read together
@@ -70,8 +71,9 @@ WAITING = _ROWS.state.in_([literal_column("'pending'"), literal_column("'sending
 
 _ADD = Statement("""
 INSERT INTO outbox (inbox_id, message_id, platform, chat, thread, payload, key, state, doubtful, created_at)
-VALUES (:inbox_id, :message_id, :platform, :chat, :thread, :payload, :key, 'pending', 0, :at)
-""")
+VALUES ((SELECT id FROM inbox WHERE id = :inbox_id), (SELECT id FROM messages WHERE id = :message_id),
+    :platform, :chat, :thread, :payload, :key, 'pending', 0, :at)
+""")  # what it answers may be gone: people can have theirs deleted at any time
 _NEXT = Statement("""
 SELECT id, platform, chat, thread, key, payload, message_id, state FROM outbox
 WHERE platform = :platform AND chat = :chat AND state IN ('pending', 'sending')
@@ -114,8 +116,18 @@ async def enqueue(
         )
 
 
-async def next_for(session: AsyncSession, platform: str, chat: str) -> list[Delivery]:
-    """The oldest messages of a chat that are still to be sent, in order; if fewer than `AT_ONCE`, all."""
+async def take(session: AsyncSession, platform: str, chat: str, *, repeatable: bool = True) -> list[Delivery]:
+    """The oldest messages of a chat that are still to be sent, in order; if fewer than `AT_ONCE`, all. The
+    first is about to be: if that is a send and not `repeatable`, it is marked."""
+    waiting = await _waiting(session, platform, chat)
+    if repeatable or not waiting or waiting[0].outgoing.action is not Action.SEND:
+        return waiting
+    first = replace(waiting[0], begun=True)
+    await mark_sending(session, first)
+    return [first, *waiting[1:]]
+
+
+async def _waiting(session: AsyncSession, platform: str, chat: str) -> list[Delivery]:
     rows = await _NEXT.rows(session, {"platform": platform, "chat": chat, "most": AT_ONCE})
     return [
         Delivery(

@@ -39,7 +39,8 @@ class Statement:
             result = cast(CursorResult[Any], await session.execute(self._text, values))
             return result.all() if result.returns_rows else ()
         try:
-            rows: list[Row] = driver.execute(self.sql, values).fetchall()
+            cursor = driver.execute(self.sql, values)
+            rows: list[Row] = cursor.fetchall() if cursor.description else []
         except sqlite3.Error as error:
             raise DBAPIError.instance(self.sql, None, error, sqlite3.Error, hide_parameters=True) from error
         return rows

@@ -324,7 +324,7 @@ async def test_every_query_of_the_way_in_and_out_uses_an_index(url: str) -> None
             assert claimed is not None
             await inbox.placeholders(session, claimed)
             await inbox.close(session, claimed, NOW)
-            await outbox.next_for(session, "telegram", "7")
+            await outbox.take(session, "telegram", "7")
             await outbox.waiting_chats(session, "telegram")
         plans = []
         async with database.read() as session:
@@ -352,7 +352,7 @@ async def test_a_database_of_the_first_version_is_brought_up_with_its_rows(tmp_p
         async with database.write() as session:
             waiting = await inbox.waiting(session, "telegram")
             entry = await inbox.claim(session, CHAT, "me", NOW)
-            [delivery] = await outbox.next_for(session, "telegram", "7")
+            [delivery] = await outbox.take(session, "telegram", "7")
         async with database.read() as session:
             assert await session.scalar(text("SELECT version_num FROM alembic_version")) == newest_schema()
             assert await session.scalar(text("PRAGMA auto_vacuum")) == 2
