@@ -93,8 +93,9 @@ async def test_another_person_is_answered_for_themselves(chorus: Chorus, telegra
 
 
 async def test_a_long_paste_that_the_client_has_cut_is_one_question(
-    chorus: Chorus, discord: FakeDiscord
+    chorus: Chorus, discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bot.dispatch.PASTE_PAUSE", timedelta(minutes=5))  # however slow the machine is
     alice = discord.person("Alice")
     dm = discord.direct(alice)
     async with chorus.serving(discord):
