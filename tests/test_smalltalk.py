@@ -166,7 +166,7 @@ def test_the_model_that_comes_along_is_measured(capsys: pytest.CaptureFixture[st
     assert "embedded, greedy" in shown
     assert "over all" in shown
     assert " of 27" in shown
-    assert "[jokes]" in shown
+    assert "[greetings]" in shown
 
 
 def test_a_model_that_is_not_there_is_one_line() -> None:
